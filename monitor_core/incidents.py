@@ -59,9 +59,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One episode. Times are ms UTC; `title` and `detail` are the sentences a person reads.
+    """One episode. Times are ms UTC; `title` and `detail` are the sentences people read.
 
-    `from_history`: opened by samples more than 5 min old on arrival. `told`: a message about it was handed to the outbox.
+    `from_history`: opened by samples more than 5 min old on arrival. `told`: the outbox has a message about it.
     """
 
     id: int

@@ -28,7 +28,7 @@ class DeliveryState(StrEnum):
 class Notification:
     """One row of the outbox. `key` is unique: `incident id:event:channel`. Times are ms UTC.
 
-    `incident` is the incident as it was when the notification was written, so that a late message still says what happened.
+    `incident` is as it was when the notification was written, so that a late message still says what happened.
     """
 
     id: int

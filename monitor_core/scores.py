@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -15,16 +16,7 @@ ROBUST_Z = "robust_z"
 ISOLATION_FOREST = "isolation_forest"
 DETECTORS = (LIMIT, ROBUST_Z, ISOLATION_FOREST)
 
-_DTYPES = {
-    "score": "<f8",
-    "by_detector": "<f8",
-    "contributions": "<f8",
-    "expected_low": "<f8",
-    "expected_high": "<f8",
-    "breach": "?",
-    "anomaly": "|u1",
-    "warm": "?",
-}
+_ARRAYS = ("score", "by_detector", "contributions", "expected_low", "expected_high", "breach", "anomaly", "warm")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,24 +44,41 @@ class Scores:
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Scores:
         """The scores of the samples at `rows`."""
-        arrays = {name: getattr(self, name)[rows] for name in _DTYPES}
-        return Scores(**arrays, model_version=self.model_version)
+        return self._with({name: getattr(self, name)[rows] for name in _ARRAYS})
+
+    def put(self, rows: npt.NDArray[np.int64], other: Scores) -> None:
+        """Replace the scores of the samples at `rows`."""
+        for name in _ARRAYS:
+            getattr(self, name)[rows] = getattr(other, name)
+
+    def _with(self, arrays: dict[str, npt.NDArray[np.generic]]) -> Scores:
+        return Scores(**arrays, model_version=self.model_version)  # type: ignore[arg-type]  # one dict of mixed dtypes
 
     def to_bytes(self) -> bytes:
-        """A blob for the journal; `from_bytes` gives the same values bit for bit."""
-        arrays = [np.ascontiguousarray(getattr(self, name), dtype=kind).tobytes() for name, kind in _DTYPES.items()]
-        return msgspec.msgpack.encode((self.model_version, len(self), arrays))
+        """What a store keeps, for the journal: score, anomaly and (as float32) the expected range."""
+        return msgspec.msgpack.encode(
+            (
+                self.model_version,
+                len(self),
+                np.ascontiguousarray(self.score, dtype="<f8").tobytes(),
+                np.ascontiguousarray(self.anomaly, dtype="|u1").tobytes(),
+                np.ascontiguousarray(self.expected_low, dtype="<f4").tobytes(),
+                np.ascontiguousarray(self.expected_high, dtype="<f4").tobytes(),
+            )
+        )
 
     @staticmethod
     def from_bytes(blob: bytes) -> Scores:
-        """Inverse of `to_bytes`."""
-        version, n, arrays = msgspec.msgpack.decode(blob, type=tuple[int, int, list[bytes]])
-        read = {}
-        for (name, kind), raw in zip(_DTYPES.items(), arrays, strict=True):
-            flat = np.frombuffer(raw, dtype=kind)
-            wide = name in ("by_detector", "contributions", "expected_low", "expected_high", "breach")
-            read[name] = flat.reshape(n, -1) if wide else flat
-        return Scores(**read, model_version=version)
+        """Inverse of `to_bytes`; what it does not keep is empty."""
+        version, n, score, anomaly, low, high = msgspec.msgpack.decode(
+            blob, type=tuple[int, int, bytes, bytes, bytes, bytes]
+        )
+        expected = [np.frombuffer(raw, dtype="<f4").reshape(n, -1).astype(np.float64) for raw in (low, high)]
+        scores = empty_scores(n, expected[0].shape[1], version)
+        scores.score[:] = np.frombuffer(score, dtype="<f8")
+        scores.anomaly[:] = np.frombuffer(anomaly, dtype="|u1")
+        scores.expected_low[:], scores.expected_high[:] = expected
+        return scores
 
 
 def empty_scores(n: int, metrics: int, model_version: int = 0) -> Scores:
@@ -87,3 +96,9 @@ def empty_scores(n: int, metrics: int, model_version: int = 0) -> Scores:
     )
 
 
+def concat_scores(parts: Sequence[Scores]) -> Scores:
+    """One Scores with the rows of all, in order; it carries the newest model version among them."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    return parts[-1]._with(arrays)

@@ -1,0 +1,63 @@
+"""The product in one process: `streamlit run app.py`.
+
+This file has two roles. Without a Streamlit runtime it builds the server: the pages, the HTTP API beside them and the
+service behind both. Inside a page run it is the navigation, and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import streamlit as st
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit import config, runtime
+from streamlit.runtime.pages_manager import PagesManager
+
+from monitor_core.dashboard.navigation import navigation
+from monitor_core.service.api import build_api, is_api_path
+from monitor_core.service.bootstrap import Service, build
+from monitor_core.service.server import CANNOT_START, log_plainly, running
+from monitor_core.settings import load_settings_or_exit
+from simulator.fleet import simulated_source
+
+
+class ApiRoute(BaseRoute):
+    """Hands the API's paths to the API unchanged; all others are Streamlit's."""
+
+    def __init__(self, api: ASGIApp) -> None:
+        self._api = api
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        is_ours = scope["type"] == "http" and is_api_path(scope["path"])
+        return (Match.FULL if is_ours else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._api(scope, receive, send)
+
+
+def build_service() -> Service:
+    """The service with the simulated fleet beside this machine. Ends the program with one line when it cannot."""
+    settings = load_settings_or_exit()
+    log_plainly(settings.log_level)
+    fleet = []
+    try:
+        if settings.simulated_hosts:
+            now_ms = time.time_ns() // 1_000_000
+            fleet = [simulated_source(settings.simulated_hosts, settings.simulator_seed, settings.data_dir, now_ms)]
+        service = build(settings, fleet)
+    except CANNOT_START as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    service.address = config.get_option("server.address") or "0.0.0.0"  # noqa: S104 - Streamlit's default, for a notice
+    return service
+
+
+if runtime.exists():
+    navigation().run()
+else:
+    service = build_service()
+    # a pages/ folder would switch Streamlit's older way on: deep links would then run a page without this file
+    PagesManager.uses_pages_directory = False
+    app = st.App(__file__, routes=[ApiRoute(build_api(service))], lifespan=lambda _: running(service))

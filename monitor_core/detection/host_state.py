@@ -1,0 +1,137 @@
+"""HostState: what detection remembers of every host, as arrays with one row a host.
+
+Recent samples give the level now; one level each `spacing_ms` goes into a ring of the last hour, whose median and
+median absolute deviation are the host's own baseline. All of it can be snapshotted and restored bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor_core.detection.host_arrays import NEVER, HostArrays
+from monitor_core.frame import BoolArray, FloatArray, IntArray
+from monitor_core.metrics import METRICS
+
+RECENT = 16
+LEVEL_SAMPLES = 4
+BASELINE_LEVELS = 240
+WARM_LEVELS = 12
+GAPS = 20
+REFRESH_EACH = 4
+SCALE_FLOOR = 4.0  # points of percent; a quiet host would otherwise alarm at every breath (median/MAD, Hampel 1974)
+MAD_TO_SIGMA = 1.4826
+_M = len(METRICS)
+
+
+class HostState(HostArrays):
+    """The memory of all detectors. `spacing_ms`: how far apart the levels of a baseline lie."""
+
+    COLUMNS: ClassVar = {
+        "recent": ((RECENT, _M), np.float64, np.nan),
+        "recent_at": ((), np.int64, 0),
+        "baseline": ((_M, BASELINE_LEVELS), np.float32, np.nan),
+        "levels": ((), np.int64, 0),
+        "level_at": ((), np.int64, NEVER),
+        "median": ((_M,), np.float64, np.nan),
+        "scale": ((_M,), np.float64, SCALE_FLOOR),
+        "breach": ((_M,), np.bool_, False),
+        "first_time": ((), np.int64, NEVER),
+        "last_time": ((), np.int64, NEVER),
+        "samples": ((), np.int64, 0),
+        "gaps": ((GAPS,), np.float64, np.nan),
+    }
+    recent: FloatArray
+    recent_at: IntArray
+    baseline: npt.NDArray[np.float32]
+    levels: IntArray
+    level_at: IntArray
+    median: FloatArray
+    scale: FloatArray
+    breach: BoolArray
+    first_time: IntArray
+    last_time: IntArray
+    samples: IntArray
+    gaps: FloatArray
+
+    def __init__(self, spacing_ms: int = 15_000) -> None:
+        super().__init__()
+        self.spacing_ms = spacing_ms
+
+    def push(self, rows: IntArray, time: IntArray, values: FloatArray) -> None:
+        """Take one sample for each of `rows` (no row twice, newer than its last)."""
+        known = self.samples[rows] > 0
+        gap = np.where(known, time - self.last_time[rows], np.nan)
+        self.gaps[rows, self.samples[rows] % GAPS] = gap
+        self.recent[rows, self.recent_at[rows]] = values
+        self.recent_at[rows] = (self.recent_at[rows] + 1) % RECENT
+        self.first_time[rows] = np.where(known, self.first_time[rows], time)
+        self.last_time[rows] = time
+        self.samples[rows] += 1
+
+    def level(self, rows: IntArray) -> FloatArray:
+        """[n, m] mean of the last samples; NaN where the newest sample lacks the metric."""
+        window = self._newest(rows, 1, LEVEL_SAMPLES)
+        return np.where(np.isnan(window[:, 0]), np.nan, _mean(window))
+
+    def level_before(self, rows: IntArray) -> FloatArray:
+        """[n, m] mean of the samples before those of `level`; NaN when there are none."""
+        return _mean(self._newest(rows, 1 + LEVEL_SAMPLES, RECENT))
+
+    def _newest(self, rows: IntArray, first: int, last: int) -> FloatArray:
+        places = (self.recent_at[rows][:, None] - np.arange(first, last + 1)) % RECENT
+        window: FloatArray = self.recent[rows[:, None], places]
+        return window
+
+    def is_warm(self, rows: IntArray) -> npt.NDArray[np.bool_]:
+        """Enough levels for a baseline?"""
+        return self.levels[rows] >= WARM_LEVELS
+
+    def learn(self, rows: IntArray, time: IntArray, level: FloatArray) -> None:
+        """Let the baseline take the level when `spacing_ms` has passed since the last one it took."""
+        due = time - self.level_at[rows] >= self.spacing_ms
+        rows, level = rows[due], level[due]
+        if not len(rows):
+            return
+        self.baseline[rows, :, self.levels[rows] % BASELINE_LEVELS] = level
+        self.level_at[rows] = time[due]
+        self.levels[rows] += 1
+        young = self.levels[rows] < 4 * WARM_LEVELS
+        # rows stagger the refreshes, so that no tick pays for all hosts
+        self._refresh(rows[young | ((self.levels[rows] + rows) % REFRESH_EACH == 0)])
+
+    def _refresh(self, rows: IntArray) -> None:
+        if not len(rows):
+            return
+        ring = self.baseline[rows]
+        median = _median(ring)
+        spread = MAD_TO_SIGMA * _median(np.abs(ring - median[:, :, None]))
+        self.median[rows] = median
+        self.scale[rows] = np.fmax(spread, SCALE_FLOOR)
+
+    def gap_ms(self, rows: IntArray) -> FloatArray:
+        """[n] median gap between a host's last samples; NaN before the second."""
+        return _median(self.gaps[rows][:, None, :])[:, 0]
+
+    def copy_of(self, rows: IntArray) -> HostState:
+        """An independent state that knows these hosts only (row i = rows[i])."""
+        return self.copy_into(HostState(self.spacing_ms), rows)
+
+
+def _mean(window: FloatArray) -> FloatArray:
+    """[n, m] mean over axis 1 of the numbers that are there; NaN when none is."""
+    there = ~np.isnan(window)
+    count = there.sum(axis=1)
+    total = np.where(there, window, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _median(ring: npt.NDArray[np.floating]) -> FloatArray:
+    """[n, m] median over the last axis of the numbers that are there (sorting puts NaN last); NaN when none is."""
+    count = (~np.isnan(ring)).sum(axis=2)
+    ordered = np.sort(ring, axis=2)
+    low = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[:, :, None], axis=2)[:, :, 0]
+    high = np.take_along_axis(ordered, (count // 2)[:, :, None], axis=2)[:, :, 0]
+    return np.where(count > 0, (low.astype(np.float64) + high) / 2, np.nan)

@@ -1,0 +1,190 @@
+"""Scorer: a frame in, its scores out; joins the detectors and keeps the state that they need.
+
+A sample is scored on what was known before it, then learned from. Rows older than what a host already showed never
+touch its state: a few are scored against the baseline as it is, many are scored as a history of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from monitor_core.detection.detectors import isolation_forest, limits, robust_z
+from monitor_core.detection.detectors.isolation_forest import Forest
+from monitor_core.detection.features import features
+from monitor_core.detection.host_state import HostState
+from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray, rounds
+from monitor_core.metrics import CATALOGUE, METRICS
+from monitor_core.scores import Scores, empty_scores
+
+LIMITS, ROBUST_Z, FOREST = 0, 1, 2
+HISTORY_ROWS = 60
+# The forest may speak from one scale on and fully from two: an odd combination that nobody would see is harmless.
+QUIET_BELOW, FULL_VOICE = 1.0, 2.0
+_LOW = np.array([metric.low for metric in CATALOGUE])
+_HIGH = np.array([metric.high for metric in CATALOGUE])
+
+Limits = Mapping[str, float | None]
+
+
+class Scorer:
+    """Owns the HostState. `limits` are the defaults per metric, `host_limits` override them for named hosts."""
+
+    def __init__(
+        self,
+        default_limits: Limits,
+        host_limits: Mapping[str, Limits] | None = None,
+        spacing_ms: int = 15_000,
+    ) -> None:
+        self.state = HostState(spacing_ms)
+        self.forest: Forest | None = None
+        self.model_version = 0
+        self._default = _limit_row(default_limits)
+        self._overrides = {host: _limit_row({**default_limits, **own}) for host, own in (host_limits or {}).items()}
+
+    def use(self, forest: Forest | None, version: int) -> None:
+        """From now on this model version speaks."""
+        self.forest, self.model_version = forest, version
+
+    def limits_of(self, hosts: list[str] | tuple[str, ...]) -> FloatArray:
+        """[hosts, m] limits; NaN: none."""
+        return np.array([self._overrides.get(host, self._default) for host in hosts]).reshape(-1, len(METRICS))
+
+    def score(self, frame: Frame, pause: Callable[[], None] | None = None) -> Scores:
+        """Score every sample and learn from it; `pause` is called now and then during long histories."""
+        out = empty_scores(len(frame), len(METRICS), self.model_version)
+        rows = self.state.rows(frame.hosts)[frame.code]
+        table = self.limits_of(frame.hosts)[frame.code]
+        for number, part in enumerate(rounds(frame.code)):
+            fresh = frame.time[part] > self.state.last_time[rows[part]]
+            if fresh.all():
+                self._step(frame, part, rows[part], table[part], out)
+            elif fresh.any():
+                self._step(frame, part[fresh], rows[part[fresh]], table[part[fresh]], out)
+            if pause is not None and number % 50 == 49:
+                pause()
+        return out
+
+    def late_rows(self, frame: Frame) -> IntArray:
+        """Rows that `score` would not learn from: at or before what their host already showed, or out of order."""
+        rows = self.state.rows(frame.hosts)
+        newest = self.state.last_time[rows][frame.code]
+        if len(frame) == len(np.unique(frame.code)):
+            return np.flatnonzero(frame.time <= newest)
+        late = []
+        for part in rounds(frame.code):
+            codes = frame.code[part]
+            behind = frame.time[part] <= newest[part]
+            late.append(part[behind])
+            if behind.all():
+                continue
+            ahead = part[~behind]
+            best = np.full(len(frame.hosts), np.iinfo(np.int64).min)
+            best[codes[~behind]] = frame.time[ahead]
+            newest = np.maximum(newest, best[frame.code])
+        return np.sort(np.concatenate(late)) if late else np.zeros(0, dtype=np.int64)
+
+    def score_late(self, frame: Frame, pause: Callable[[], None] | None = None) -> Scores:
+        """Score rows that came too late to be learned from, without touching the state."""
+        counts = np.bincount(frame.code, minlength=len(frame.hosts))
+        if len(frame) and counts.max() >= HISTORY_ROWS:
+            return self._history_scorer().score(frame, pause)
+        return self.peek(frame)
+
+    def peek(self, frame: Frame) -> Scores:
+        """Score each row as if its host's level were these values now; neither learns nor changes anything."""
+        out = empty_scores(len(frame), len(METRICS), self.model_version)
+        known = np.array([self.state.find(host) is not None for host in frame.hosts], dtype=np.bool_)
+        state = self.state if known.all() else self._with_strangers(frame)
+        rows = state.rows(frame.hosts)[frame.code]
+        everything = np.arange(len(frame))
+        before = state.level_before(rows)
+        table = self.limits_of(frame.hosts)[frame.code]
+        self._judge(state, frame.values, frame.values, before, rows, everything, table, out)
+        return out
+
+    def _with_strangers(self, frame: Frame) -> HostState:
+        names = [host for host in frame.hosts if self.state.find(host) is not None]
+        return self.state.copy_of(self.state.rows(names))
+
+    def _history_scorer(self) -> Scorer:
+        """A scorer with the same rules and an empty memory."""
+        other = Scorer({}, None, self.state.spacing_ms)
+        other._default, other._overrides = self._default, self._overrides
+        other.use(self.forest, self.model_version)
+        return other
+
+    def _step(self, frame: Frame, part: IntArray, rows: IntArray, limit: FloatArray, out: Scores) -> None:
+        time, values = frame.time[part], frame.values[part]
+        self.state.push(rows, time, values)
+        level = self.state.level(rows)
+        self._judge(self.state, values, level, self.state.level_before(rows), rows, part, limit, out)
+        self.state.breach[rows] = out.breach[part]
+        self.state.learn(rows, time, level)
+
+    def _judge(
+        self,
+        state: HostState,
+        values: FloatArray,
+        level: FloatArray,
+        before: FloatArray,
+        rows: IntArray,
+        into: IntArray,
+        limit: FloatArray,
+        out: Scores,
+    ) -> None:
+        """Let every detector speak about `values` and their `level`; write rows `into` of `out`."""
+        warm = state.is_warm(rows)
+        median, scale = state.median[rows], state.scale[rows]
+        distance = robust_z.z(level, median, scale) * warm[:, None]
+        breach = limits.exceeded(values, limit, state.breach[rows])
+        votes = np.full((len(rows), out.by_detector.shape[1]), np.nan)
+        votes[:, LIMITS] = limits.score(values, limit, breach)
+        votes[warm, ROBUST_Z] = robust_z.score(distance)[warm]
+        squares = distance**2
+        self._ask_forest(distance, level, before, scale, warm, votes, squares)
+        low, high = robust_z.expected(median, scale)
+        out.warm[into] = warm
+        out.breach[into] = breach
+        out.by_detector[into] = np.round(votes, 3)
+        out.score[into] = np.round(np.fmax.reduce(votes, axis=1), 3)
+        out.contributions[into] = _shares(squares, breach)
+        out.expected_low[into] = np.where(warm[:, None], np.clip(low, _LOW, _HIGH), np.nan)
+        out.expected_high[into] = np.where(warm[:, None], np.clip(high, _LOW, _HIGH), np.nan)
+
+    def _ask_forest(
+        self,
+        distance: FloatArray,
+        level: FloatArray,
+        before: FloatArray,
+        scale: FloatArray,
+        warm: BoolArray,
+        votes: FloatArray,
+        squares: FloatArray,
+    ) -> None:
+        """Fill the forest's votes; where it speaks, jumps count among the contributions too."""
+        if self.forest is None:
+            return
+        farthest = np.abs(distance).max(axis=1)
+        votes[warm, FOREST] = 0.0
+        asked = np.flatnonzero(warm & (farthest >= QUIET_BELOW))
+        if not len(asked):
+            return
+        table = features(distance[asked], level[asked], before[asked], scale[asked])
+        voice = np.clip(farthest[asked] / FULL_VOICE, 0.0, 1.0)
+        votes[asked, FOREST] = isolation_forest.score(self.forest, table) * voice
+        squares[asked] += table[:, len(METRICS) :] ** 2 / 4
+
+
+def _shares(squares: FloatArray, breach: BoolArray) -> FloatArray:
+    """[n, m] parts of 1: by squared distance, but a breached limit outranks everything that is not one."""
+    outranked = breach.any(axis=1, keepdims=True)
+    weight = np.where(outranked, breach * (1.0 + squares), squares)
+    total = weight.sum(axis=1, keepdims=True)
+    return np.round(np.divide(weight, total, out=np.zeros_like(weight), where=total > 0), 3)
+
+
+def _limit_row(values: Limits) -> FloatArray:
+    row = [values.get(key) for key in METRICS]
+    return np.array([np.nan if limit is None else limit for limit in row], dtype=np.float64)

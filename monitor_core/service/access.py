@@ -1,0 +1,131 @@
+"""Access: who may call what, how large a body may be, and how errors look (RFC 9457, never echoing the input).
+
+Without API_TOKEN everything is open, which is why the service listens on 127.0.0.1. With it every call but the health
+ones needs the token, as `Authorization: Bearer …` or as the cookie that `/api/session` sets for the pages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "monitor_session"
+OPEN_PATHS = frozenset({"/health", "/ping", "/-/healthy", "/-/ready", "/api/session"})
+OPEN_PREFIXES = ("/assets/",)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Problem(Exception):
+    """An error answer; `detail` is a sentence of ours, never the caller's bytes."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers, self.more = status, detail, headers, more
+
+
+def problem_response(problem: Problem) -> Response:
+    """application/problem+json."""
+    title = HTTPStatus(problem.status).phrase
+    body = {"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail, **problem.more}
+    return Response(orjson.dumps(body), problem.status, problem.headers, "application/problem+json")
+
+
+class Token:
+    """The API token; None: nobody needs one. Compared in constant time, as digests of equal length."""
+
+    def __init__(self, token: str | None) -> None:
+        self._digest = hashlib.sha256(token.encode()).digest() if token else None
+        self.session = hmac.new(token.encode(), b"session", hashlib.sha256).hexdigest() if token else ""
+
+    @property
+    def required(self) -> bool:
+        return self._digest is not None
+
+    def matches(self, offered: str) -> bool:
+        if self._digest is None:
+            return True
+        given = hashlib.sha256(offered.encode("utf-8", "surrogatepass")).digest()
+        return hmac.compare_digest(given, self._digest)
+
+    def admits(self, headers: Headers) -> bool:
+        """By header or by cookie; two Authorization headers are one too many."""
+        if self._digest is None:
+            return True
+        given = headers.getlist("authorization")
+        if given:
+            scheme, _, value = given[0].partition(" ")
+            return len(given) == 1 and scheme.lower() in ("bearer", "token") and self.matches(value)
+        return hmac.compare_digest(_cookie(headers).encode("utf-8", "surrogatepass"), self.session.encode())
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+class Guard:
+    """ASGI middleware in front of the API."""
+
+    def __init__(self, app: ASGIApp, token: Token, max_body_bytes: int, origins: Iterable[str]) -> None:
+        self._app, self._token, self._limit = app, token, max_body_bytes
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+            await self._app(scope, self._limited(receive), send)
+        except Problem as problem:
+            await problem_response(problem)(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers, path = Headers(scope=scope), scope["path"]
+        length = headers.get("content-length", "0")
+        if not length.isdigit():
+            raise Problem(400, "Content-Length is not a number.")
+        if int(length[:20]) > self._limit:
+            raise self._too_large()
+        if scope["method"] not in SAFE_METHODS and not self._same_origin(headers):
+            raise Problem(403, "Another site may not do this in your name.")
+        if scope["method"] == "OPTIONS" or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+            return
+        if not self._token.admits(headers):
+            raise Problem(401, "This needs the API token.", {"WWW-Authenticate": "Bearer"})
+
+    def _same_origin(self, headers: Headers) -> bool:
+        """A browser names the page's origin on every POST; programs do not."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins:
+            return True
+        return urlsplit(origin).netloc == headers.get("host")
+
+    def _limited(self, receive: Receive) -> Receive:
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._limit:
+                raise self._too_large()
+            return message
+
+        return limited
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"The body is larger than {self._limit} bytes.")

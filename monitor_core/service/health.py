@@ -1,0 +1,171 @@
+"""Health: is every part doing its work? One list of problems feeds /-/ready, /health and the system page."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import psutil
+
+from monitor_core import __version__
+from monitor_core.notifications import DeliveryState
+from monitor_core.service.bootstrap import Service
+from monitor_core.service.counters import Gauge
+
+BACKLOG_ENTRIES = 200
+MISSED_TICKS = 3
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", ""})
+WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
+
+
+def problems(service: Service) -> list[str]:
+    """Sentences about what does not work now; none: ready."""
+    found = [f"A part of the service has stopped: {name}." for name in service.dead_threads()]
+    store = service.store.health()
+    if not store.reachable:
+        found.append(f"The store does not answer: {store.error}.")
+    if service.storing.last_error:
+        found.append(f"Samples wait in the journal: {service.storing.last_error}.")
+    if service.pipeline.last_error:
+        found.append(f"Scoring has a fault: {service.pipeline.last_error}.")
+    if service.learning.damaged:
+        found.append(f"A model version is damaged: {service.learning.damaged}.")
+    return found + _late_collectors(service)
+
+
+def _late_collectors(service: Service) -> list[str]:
+    longest = max(MISSED_TICKS * service.settings.sample_interval_seconds, 3.0)
+    now = service.clock.monotonic()
+    return [
+        f"No sample of {collector.source.name} for {now - collector.last_tick:.0f} s."
+        for collector in service.collectors
+        if collector.last_tick is not None and now - collector.last_tick > longest
+    ]
+
+
+def notices(service: Service) -> list[str]:
+    """What an operator should know, though nothing is broken."""
+    found = list(service.settings.notices())
+    if service.settings.api_token is None and service.address not in LOOPBACK:
+        found.append("This service can be reached from other machines and asks for no token: set API_TOKEN.")
+    return found
+
+
+def is_sqlite_sound(version: tuple[int, ...]) -> bool:
+    """Does this SQLite have the fix of the WAL-reset fault (3.7.0 to 3.51.2, two writing connections)? One writer per
+    file, as here, does not meet it; the health page says which version runs."""
+    return version >= (3, 51, 3) or any(version[:2] == fixed[:2] and version >= fixed for fixed in WAL_RESET_FIXED)
+
+
+def system_view(service: Service) -> dict[str, Any]:
+    """The system page."""
+    found = problems(service)
+    process = psutil.Process()
+    store = service.store.health()
+    return {
+        "version": __version__,
+        "ok": not found,
+        "sentence": "Everything works" if not found else found[0].rstrip("."),
+        "problems": found,
+        "notices": notices(service),
+        "sqlite": sqlite3.sqlite_version,
+        "started_at": service.started_at,
+        "now": service.clock.now_ms(),
+        "rss_bytes": process.memory_info().rss,
+        "cpu_percent": _cpu_percent(service, process),
+        "streams": service.live.streams,
+        "stages": _stages(service, store.name),
+        "kept": [
+            {"name": kept.name, "rows": kept.rows, "bytes": kept.bytes, "retention_days": kept.retention_days}
+            for kept in store.kept
+        ],
+        "jobs": _jobs(service),
+        "refused": [
+            {"reason": reason, "host": host, "count": count}
+            for (reason, host), count in service.counters.refused.most_common(20)
+        ],
+        "channels": [_channel(service, sender) for sender in service.senders],
+        "dead_letters": _dead_letters(service),
+    }
+
+
+def _cpu_percent(service: Service, process: psutil.Process) -> float:
+    """Share of one core since the start."""
+    used = process.cpu_times()
+    lived = max((service.clock.now_ms() - service.started_at) / 1000, 1.0)
+    return round(100 * (used.user + used.system) / lived, 1)
+
+
+def _stages(service: Service, store_name: str) -> list[dict[str, Any]]:
+    counters = service.counters
+    backlog = max(0, service.pipeline.scored_position - service.storing.stored_position)
+    received = counters.received.history()
+    hosts = len(service.pipeline.known)
+    waiting = sum(service.state.outbox_count(s.delivery.name, counters.day_start()).waiting for s in service.senders)
+    sent = sum(service.state.outbox_count(s.delivery.name, counters.day_start()).sent_today for s in service.senders)
+    storing_ok = service.storing.last_error is None
+    judging_ok = service.pipeline.last_error is None
+    step_time = f"{counters.score_ms.latest():.1f} ms a step"
+    quiet = f"{counters.kept_quiet_today} kept quiet today"
+    steps: list[tuple[str, str, bool, str, str, Gauge]] = [
+        (
+            "received",
+            "Received",
+            True,
+            f"{sum(received) / 60:.1f} /s",
+            f"{counters.rejected_total} refused",
+            counters.received,
+        ),
+        ("journal", "Journal", True, f"{counters.commit_ms.latest():.1f} ms", "written, fsynced", counters.commit_ms),
+        ("scored", "Scored", judging_ok, step_time, f"{hosts} hosts", counters.score_ms),
+        ("stored", "Stored", storing_ok, f"backlog {backlog}", store_name, counters.backlog),
+        ("decided", "Decided", True, f"{len(service.judge.desk.open)} open", quiet, counters.decided),
+        ("told", "Told", True, f"{sent} sent today", f"{waiting} waiting", counters.told),
+    ]
+    names = ("key", "label", "ok", "value", "detail", "history")
+    return [dict(zip(names, (*step[:5], step[5].history()), strict=True)) for step in steps]
+
+
+def _jobs(service: Service) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": count.name,
+            "every_s": count.every_seconds,
+            "late": count.late,
+            "skipped": count.skipped,
+            "failed": count.failed,
+            "last_ms": None if count.last_ms is None else round(count.last_ms, 1),
+            "next_at": service.scheduler.next_run_at(count.name),
+        }
+        for count in service.scheduler.counts.values()
+    ]
+
+
+def _channel(service: Service, sender: Any) -> dict[str, Any]:
+    health = sender.delivery.health()
+    counts = service.state.outbox_count(sender.delivery.name, service.counters.day_start())
+    detail = "never used" if health.last_success_at is None else f"ok, {(health.last_latency_ms or 0) / 1000:.1f} s"
+    return {
+        "name": sender.delivery.name,
+        "ok": health.last_error is None,
+        "detail": health.last_error or detail,
+        "sent_today": counts.sent_today,
+        "waiting": counts.waiting,
+        "dead": counts.dead,
+        "last_error": health.last_error,
+    }
+
+
+def _dead_letters(service: Service) -> list[dict[str, Any]]:
+    rows = service.state.notifications(state=DeliveryState.DEAD, limit=20)
+    return [
+        {
+            "id": row.id,
+            "channel": row.channel,
+            "host": row.incident.host,
+            "what": f"{row.event}: {row.incident.title}",
+            "error": row.last_error,
+            "at": row.created_at,
+        }
+        for row in rows
+    ]

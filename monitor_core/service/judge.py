@@ -1,0 +1,171 @@
+"""Judge: steps 2 and 4 of the pipeline, scores and then decides; owns the state of detectors and policy.
+
+Everything it does depends on the samples, their arrival times and its own state, so a replay of the journal brings it
+to the same state again. What it decided is written into the `Decided` handed in; nothing is stored or sent here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from monitor_core.detection import incident_policy
+from monitor_core.detection.incident_policy import PolicyState, Rules
+from monitor_core.detection.scorer import HISTORY_ROWS, Scorer
+from monitor_core.frame import HISTORY_AGE_MS, Frame, IntArray, rounds
+from monitor_core.incidents import Incident, Kind
+from monitor_core.scores import Scores
+from monitor_core.service.decisions import Batch, Desk, anomaly_bits
+from monitor_core.storage.state import Decided
+from monitor_core.storage.timeseries import Anomaly
+
+
+class Judge:
+    """Not thread-safe: the pipeline holds a lock around it. `pause` is called during long histories."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        rules: Rules,
+        channels: Sequence[str],
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.scorer, self.rules, self._pause = scorer, rules, pause
+        self._channels = channels
+        self.policy = PolicyState()
+        self.desk = Desk([], 0, channels, scorer)
+        self.kept_quiet = 0
+
+    def restore(self, snapshots: Mapping[str, bytes]) -> None:
+        """Go back to a snapshot made by `snapshots`. Raises ValueError for one of another version."""
+        if snapshots:
+            self.scorer.state.load(snapshots["hosts"])
+            self.policy.load(snapshots["policy"])
+
+    def snapshots(self) -> dict[str, bytes]:
+        return {"hosts": self.scorer.state.to_bytes(), "policy": self.policy.to_bytes()}
+
+    def adopt(self, open_incidents: Sequence[Incident], last_id: int, now: int) -> None:
+        """The committed incidents are the truth: after a restart the policy agrees with them, its clock starts now."""
+        self.desk = Desk(open_incidents, last_id, self._channels, self.scorer)
+        open_rows = {kind: [i.host for i in open_incidents if i.kind is kind] for kind in Kind}
+        abnormal = self.policy.rows(open_rows[Kind.ABNORMAL])
+        silent = self.policy.rows(open_rows[Kind.SILENT])
+        self.policy.is_open[:], self.policy.is_silent[:] = False, False
+        self.policy.is_open[abnormal], self.policy.is_silent[silent] = True, True
+        incident_policy.start_clock(self.policy, now)
+
+    def samples(self, frame: Frame, arrived: IntArray, out: Decided) -> tuple[Scores, list[Anomaly]]:
+        """Score and learn, decide, hear who is alive. `arrived` [n] ms UTC."""
+        late = self.scorer.late_rows(frame)
+        scores = self.scorer.score(frame, self._pause)
+        fresh = np.setdiff1d(np.arange(len(frame)), late, assume_unique=True)
+        batch = Batch(frame, scores, arrived)
+        counted = self._walk(self.policy, self.desk, batch, fresh, out)
+        self.kept_quiet += int((scores.score[fresh] >= self.rules.alarm_score).sum()) - len(counted)
+        anomalies = _anomalies(self.desk, batch, counted, out)
+        self._hear(batch, fresh, out)
+        if len(late):
+            anomalies += self._late(batch, late, out)
+        return scores, anomalies
+
+    def asked(self, frame: Frame, arrived: IntArray, out: Decided) -> tuple[Scores, list[Anomaly]]:
+        """A /predict that counts: decided upon unless its instant already was, never learned from."""
+        scores = self.scorer.peek(frame)
+        rows = self.policy.rows(frame.hosts)[frame.code]
+        newer = np.flatnonzero(frame.time > self.policy.last_time[rows])
+        batch = Batch(frame, scores, arrived)
+        counted = self._walk(self.policy, self.desk, batch, newer, out)
+        return scores, _anomalies(self.desk, batch, counted, out)
+
+    def silence(self, now: int, simulated: Mapping[str, bool], out: Decided) -> None:
+        """Who has been quiet for too long?"""
+        names = self.policy.names
+        if not names:
+            return
+        gaps = self.scorer.state.gap_ms(self.scorer.state.rows(names))
+        for move in incident_policy.find_silent(self.policy, self.rules, gaps, now):
+            quiet = float(now - self.policy.arrived_at[move.row])
+            host = names[move.row]
+            self.desk.open_silent(host, now, quiet, float(gaps[move.row]), simulated.get(host, False), out)
+
+    def take_kept_quiet(self) -> int:
+        """Unusual samples since the last call that came to nothing."""
+        taken, self.kept_quiet = self.kept_quiet, 0
+        return taken
+
+    def forget(self, host: str, now: int, out: Decided) -> None:
+        """End its incidents and start again with it."""
+        self.desk.forget(host, now, out)
+        for table in (self.policy, self.scorer.state):
+            row = table.find(host)
+            if row is not None:
+                table.reset(row)
+
+    def _walk(self, policy: PolicyState, desk: Desk, batch: Batch, rows: IntArray, out: Decided) -> IntArray:
+        """Let the policy see `rows` of the batch in order; returns the rows that counted toward an incident."""
+        hosts = policy.rows(batch.frame.hosts)
+        breach = np.logical_or.reduce(batch.scores.breach, axis=1)
+        counted = np.zeros(len(batch.frame), dtype=np.bool_)
+        for part in rounds(batch.frame.code[rows]):
+            at = rows[part]
+            moves, mask = incident_policy.decide(
+                policy,
+                self.rules,
+                hosts[batch.frame.code[at]],
+                batch.frame.time[at],
+                batch.scores.score[at],
+                breach[at],
+            )
+            counted[at] = mask
+            if moves:
+                moves = [move._replace(sample=int(at[move.sample])) for move in moves]
+                desk.apply(moves, policy.names, batch, out)
+        return np.flatnonzero(counted)
+
+    def _hear(self, batch: Batch, fresh: IntArray, out: Decided) -> None:
+        """Only what is new now shows that a host is alive; history does not."""
+        frame, arrived = batch.frame, batch.arrived_at
+        live = fresh[arrived[fresh] - frame.time[fresh] <= HISTORY_AGE_MS]
+        if not len(live):
+            return
+        now = int(arrived[live[-1]])
+        moves = incident_policy.arrived(self.policy, self.policy.rows(frame.hosts)[frame.code[live]], now)
+        self.desk.heard_again([self.policy.names[move.row] for move in moves], now, out)
+
+    def _late(self, batch: Batch, late: IntArray, out: Decided) -> list[Anomaly]:
+        """Samples behind what their host already showed: scored without learning. A long stretch of them is decided
+        upon as a history of its own, whose incidents are over and told to nobody."""
+        part = batch.frame.take(late)
+        scores = self.scorer.score_late(part, self._pause)
+        anomalies: list[Anomaly] = []
+        if np.bincount(part.code).max() >= HISTORY_ROWS:
+            desk = self.desk.aside()
+            history = Batch(part, scores, batch.arrived_at[late])
+            counted = self._walk(PolicyState(), desk, history, np.arange(len(part)), out)
+            anomalies = _anomalies(desk, history, counted, out)
+            desk.end_history(int(part.time.max()), out)
+        batch.scores.put(late, scores)
+        return anomalies
+
+
+def _anomalies(desk: Desk, batch: Batch, counted: IntArray, out: Decided) -> list[Anomaly]:
+    """Mark the counted samples in the batch's scores and describe each."""
+    if not len(counted):
+        return []
+    frame, scores = batch.frame, batch.scores
+    breached = np.logical_or.reduce(scores.breach, axis=1)
+    scores.anomaly[counted] = anomaly_bits(scores, counted)
+    return [
+        Anomaly(
+            host=frame.hosts[frame.code[row]],
+            time=int(frame.time[row]),
+            values=tuple(None if np.isnan(value) else float(value) for value in frame.values[row]),
+            score=float(scores.score[row]),
+            reason="Threshold exceeded" if breached[row] else "ML model",
+            incident_id=incident_id,
+            contributions=tuple(scores.contributions[row].tolist()),
+        )
+        for row, incident_id in zip(counted.tolist(), desk.count(batch, counted, out), strict=True)
+    ]

@@ -1,0 +1,229 @@
+"""The story of a sample, in order: journal, score, store, decide, commit, publish. READ THIS FIRST.
+
+`accept` is called by whoever has samples and answers when they are on disk. The scoring thread takes what was
+acknowledged, judges it and commits what was decided; the storing thread (`storing.py`) follows it through the journal
+to the time-series store. A slow store or channel therefore delays neither the acknowledgement nor the decision.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from monitor_core.frame import Frame, IntArray, concat
+from monitor_core.metrics import METRICS
+from monitor_core.scores import Scores, empty_scores
+from monitor_core.service.clock import Clock
+from monitor_core.service.counters import Counters
+from monitor_core.service.judge import Judge
+from monitor_core.service.storing import Judged, Storing, split_by_entry
+from monitor_core.storage.journal import Entry, EntryKind, Journal
+from monitor_core.storage.state import Decided, KnownHost, StateStore
+from monitor_core.storage.writer import StateUnavailable
+
+log = logging.getLogger("monitor.pipeline")
+
+MAX_ROWS = 20_000
+RETRY_SECONDS = 1.0
+SNAPSHOT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An acknowledged entry on its way to be scored."""
+
+    position: int
+    kind: EntryKind
+    arrived_at: int
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who hears of a step: `outcome` of its scores, `incidents` when any changed, `outbox` when rows wait."""
+
+    outcome: Callable[[Frame, Scores], None]
+    incidents: Callable[[], None]
+    outbox: Callable[[], None]
+
+
+class Pipeline:
+    """Joins the stages. `lock` guards the judge: whoever asks it something from another thread takes it."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        state: StateStore,
+        judge: Judge,
+        storing: Storing,
+        listeners: Listeners,
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._journal, self._state, self._storing = journal, state, storing
+        self._listeners, self._clock, self._counters = listeners, clock, counters
+        self.judge = judge
+        self.lock = threading.RLock()
+        self.known: dict[str, KnownHost] = {}
+        self.scored_position = 0
+        self.last_error: str | None = None
+        self._waiting: queue.SimpleQueue[Accepted | None] = queue.SimpleQueue()
+        self._snapshot_at = clock.monotonic()
+        self._stopped = threading.Event()
+
+    def accept(self, frame: Frame, kind: EntryKind = EntryKind.SAMPLES) -> Future[int]:
+        """1: commit the frame to the journal. The future is done, and the sender told, once it is on disk."""
+        arrived_at, started = self._clock.now_ms(), self._clock.monotonic()
+        future = self._journal.append(kind, arrived_at, frame.to_bytes())
+
+        def acknowledged(done: Future[int]) -> None:
+            if done.exception() is None:
+                self._counters.commit_ms.put((self._clock.monotonic() - started) * 1000)
+                self._waiting.put(Accepted(done.result(), kind, arrived_at, frame))
+
+        future.add_done_callback(acknowledged)
+        return future
+
+    def process(self, kind: EntryKind, entries: list[Accepted]) -> None:
+        """2 to 6 for acknowledged entries of one kind, in their order."""
+        started = self._clock.monotonic()
+        frame = concat([entry.frame for entry in entries])
+        arrived = np.repeat([entry.arrived_at for entry in entries], [len(entry.frame) for entry in entries])
+        with self.lock:
+            decided = Decided(scored_position=entries[-1].position)
+            judged = self._judge(kind, entries, frame, arrived, decided)  # 2 score, 4 decide
+            self._snapshot_if_due(decided)
+            self._commit(decided)  # 5 incidents, notifications and positions: all or nothing
+            self.scored_position = entries[-1].position
+        self._storing.hand_over(judged)  # 3 store, on its own thread and at its own pace
+        self._publish(kind, frame, judged, decided)  # 6
+        self._counters.score_ms.put((self._clock.monotonic() - started) * 1000)
+
+    def run(self) -> None:
+        """The scoring thread: everything that waits becomes one step, until `stop`."""
+        while (entries := self._next_entries()) is not None:
+            for kind, group in groupby(entries, key=lambda entry: entry.kind):
+                self.process(kind, list(group))
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._waiting.put(None)
+
+    def resume(self, entries: list[Entry]) -> None:
+        """After a restart: acknowledged before it, not yet decided upon."""
+        for entry in entries:
+            self._waiting.put(Accepted(entry.position, entry.kind, entry.arrived_at, Frame.from_bytes(entry.body)))
+
+    def watch_silence(self) -> None:
+        """Called every interval: who has been quiet for too long?"""
+        out = Decided()
+        with self.lock:
+            simulated = {name: host.simulated for name, host in self.known.items()}
+            self.judge.silence(self._clock.now_ms(), simulated, out)
+            if not out.incidents:
+                return
+            self._state.commit(out)
+        self._tell_listeners(out)
+
+    def forget(self, host: str) -> bool:
+        """End what is open about a host and remove it from memory; False when it is unknown."""
+        out = Decided()
+        with self.lock:
+            if self.known.pop(host, None) is None:
+                return False
+            self.judge.forget(host, self._clock.now_ms(), out)
+            self._state.commit(out)
+            self._state.forget_host(host)
+        self._tell_listeners(out)
+        return True
+
+    def snapshot_soon(self) -> None:
+        """Take a snapshot with the next step."""
+        self._snapshot_at = -SNAPSHOT_SECONDS
+
+    def _next_entries(self) -> list[Accepted] | None:
+        entry = self._waiting.get()
+        entries: list[Accepted] = []
+        rows = 0
+        while entry is not None:
+            entries.append(entry)
+            rows += len(entry.frame)
+            if rows >= MAX_ROWS or self._waiting.empty():
+                return entries
+            entry = self._waiting.get()
+        self._waiting.put(None)
+        return entries or None
+
+    def _judge(
+        self, kind: EntryKind, entries: list[Accepted], frame: Frame, arrived: IntArray, out: Decided
+    ) -> list[Judged]:
+        self._meet(kind, frame, arrived, out)
+        try:
+            judging = self.judge.asked if kind is EntryKind.ASKED else self.judge.samples
+            scores, anomalies = judging(frame, arrived, out)
+            self.last_error = None
+        except Exception as error:  # acknowledged samples are stored even when a detector has a fault
+            log.exception("samples could not be judged; they are stored without a score")
+            self.last_error = f"{type(error).__name__}: {error}"
+            scores, anomalies = empty_scores(len(frame), len(METRICS)), []
+        bounds = np.cumsum([len(entry.frame) for entry in entries])[:-1].tolist()
+        judged = split_by_entry([entry.position for entry in entries], bounds, frame, scores, anomalies)
+        if kind is EntryKind.ASKED:
+            judged = [item.without_samples() for item in judged]
+        out.scored = [(item.position, item.to_bytes()) for item in judged]
+        return judged
+
+    def _commit(self, decided: Decided) -> None:
+        """Until it is on disk nothing later may be decided, so a full disk is waited for."""
+        while True:
+            try:
+                self._state.commit(decided)
+            except StateUnavailable as error:
+                self.last_error = str(error)
+                log.warning("decisions cannot be written yet: %s", error)
+                if self._stopped.wait(RETRY_SECONDS):
+                    raise
+            else:
+                return
+
+    def _meet(self, kind: EntryKind, frame: Frame, arrived: IntArray, out: Decided) -> None:
+        """Hosts that were never seen, or of which older samples came, go to the host table."""
+        if kind is EntryKind.ASKED:
+            return
+        self._counters.count_samples(len(frame))
+        first = np.full(len(frame.hosts), np.iinfo(np.int64).max)
+        np.minimum.at(first, frame.code, frame.time)
+        for i, name in enumerate(frame.hosts):
+            before = self.known.get(name)
+            simulated = bool(frame.simulated[i])
+            if before is None or first[i] < before.first_sample or simulated != before.simulated:
+                seen = before.first_seen if before else int(arrived[0])
+                earliest = min(int(first[i]), before.first_sample) if before else int(first[i])
+                self.known[name] = KnownHost(name, simulated, seen, earliest)
+                out.hosts.append(self.known[name])
+
+    def _snapshot_if_due(self, out: Decided) -> None:
+        if self._clock.monotonic() - self._snapshot_at >= SNAPSHOT_SECONDS:
+            out.snapshots = self.judge.snapshots()
+            self._snapshot_at = self._clock.monotonic()
+
+    def _publish(self, kind: EntryKind, frame: Frame, judged: list[Judged], decided: Decided) -> None:
+        if kind is EntryKind.SAMPLES:
+            for item in judged:
+                self._listeners.outcome(item.frame, item.scores)
+        self._counters.decided.put(len(self.judge.desk.open))
+        self._counters.count_quiet(self.judge.take_kept_quiet())
+        self._tell_listeners(decided)
+
+    def _tell_listeners(self, decided: Decided) -> None:
+        if decided.incidents:
+            self._listeners.incidents()
+        if decided.outbox:
+            self._listeners.outbox()

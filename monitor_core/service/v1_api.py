@@ -1,0 +1,284 @@
+"""/api/v1 and what the pages ask beside it: state, fleet, hosts, series, incidents, models, jobs, system."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Body
+from fastapi.responses import Response
+
+from monitor_core import __version__
+from monitor_core.detection.model_registry import ModelDamaged
+from monitor_core.incidents import IllegalMove, Incident, State
+from monitor_core.incidents import acknowledge as acknowledged
+from monitor_core.metrics import METRICS
+from monitor_core.service import health, views
+from monitor_core.service.access import Problem
+from monitor_core.service.bootstrap import Service, today
+from monitor_core.service.learning import AlreadyTraining, histogram, job_view
+from monitor_core.service.original_api import csv_response, host_name, isoformat, json, points, when
+from monitor_core.storage.state import Decided
+
+DAY_MS = 86_400_000
+RANGES_MS = {"15m": 900_000, "1h": 3_600_000, "6h": 21_600_000, "24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}
+FLEET_POINTS = 300
+EARLIER = 20
+MAX_NOTE = 2_000
+
+
+def router(service: Service) -> APIRouter:
+    """Everything under /api but the stream."""
+    routes = APIRouter(prefix="/api")
+    for part in (_overview(service), _hosts(service), _incidents(service), _models(service)):
+        routes.include_router(part)
+    return routes
+
+
+def _overview(service: Service) -> APIRouter:
+    routes = APIRouter(tags=["pages"])
+
+    @routes.get("/state", summary="Everything the first page shows at its start")
+    async def state() -> Response:
+        return json(await asyncio.to_thread(_state, service))
+
+    @routes.get("/fleet", summary="5 %, 50 % and 95 % of the hosts over time")
+    async def fleet(range: str = "1h") -> Response:  # noqa: A002 - the query parameter's name
+        span = RANGES_MS.get(range)
+        if span is None:
+            raise Problem(422, f"range is one of {', '.join(RANGES_MS)}.")
+        now = service.clock.now_ms()
+        time, spread = await asyncio.to_thread(service.store.fleet, now - span, now, FLEET_POINTS)
+        names = ("low", "median", "high")
+        columns = {
+            key: {name: np.round(spread[:, m, q], 2).tolist() for q, name in enumerate(names)}
+            for m, key in enumerate(METRICS)
+        }
+        return json({"time": time.tolist(), **columns})
+
+    @routes.get("/v1/system", summary="How the process is doing, step by step")
+    async def system() -> Response:
+        return json(await asyncio.to_thread(health.system_view, service))
+
+    return routes
+
+
+def _hosts(service: Service) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["hosts"])
+
+    @routes.get("/hosts", summary="Every host with its newest sample")
+    async def hosts() -> Response:
+        return json({"hosts": await asyncio.to_thread(_hosts_view, service)})
+
+    @routes.get("/series", summary="One host over time, from the finest tier that fits")
+    async def series(host: str, start: str | None = None, stop: str | None = None, max_points: int = 1_000) -> Response:
+        now = service.clock.now_ms()
+        begin, end = when(start, now, now - RANGES_MS["1h"]), when(stop, now, now + 1)
+        if begin >= end:
+            raise Problem(422, "start is before stop.")
+        args = (host_name(host), begin, end, points(max_points))
+        found = await asyncio.to_thread(service.store.series, *args)
+        return json(views.series_view(found))
+
+    @routes.post("/hosts/{name}/forget", summary="End what is open about a host and remove what is kept of it")
+    async def forget(name: str) -> Response:
+        if not await asyncio.to_thread(service.pipeline.forget, host_name(name)):
+            raise Problem(404, "No such host.")
+        await asyncio.to_thread(service.store.forget, name)
+        service.live.forget(name)
+        return json({"forgotten": name})
+
+    return routes
+
+
+def _incidents(service: Service) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["incidents"])
+
+    @routes.get("/incidents", summary="The log of incidents, newest first")
+    async def incidents(
+        state: str | None = None,
+        host: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 200,
+    ) -> Response:
+        found = await asyncio.to_thread(_find, service, state, host, since, until, limit + 1)
+        following = found[limit - 1].opened_at if len(found) > limit else None
+        return json({"incidents": found[:limit], "next": following})
+
+    @routes.get("/incidents.csv", summary="The log of incidents as CSV")
+    async def incidents_csv(
+        state: str | None = None, host: str | None = None, since: str | None = None, until: str | None = None
+    ) -> Response:
+        found = await asyncio.to_thread(_find, service, state, host, since, until, 10_000)
+        columns = ("id", "host", "kind", "state", "severity", "reason", "opened_at", "resolved_at", "title", "detail")
+        rows = [views.incident_view(i) | {"opened_at": isoformat(i.opened_at)} for i in found]
+        for row in rows:
+            row["resolved_at"] = isoformat(row["resolved_at"]) if row["resolved_at"] else ""
+        return csv_response("incidents.csv", rows, (*columns, "score", "peak_score", "simulated", "note"))
+
+    @routes.get("/incidents/{incident_id}", summary="One incident with its timeline")
+    async def incident(incident_id: int) -> Response:
+        found = await asyncio.to_thread(service.state.incident, _row_id(incident_id))
+        if found is None:
+            raise Problem(404, "No such incident.")
+        events = service.state.timeline(found.id)
+        lines = views.timeline_view(found, events, service.state.notifications(found.id))
+        return json(views.incident_view(found) | {"timeline": lines})
+
+    @routes.post("/incidents/{incident_id}/acknowledge", summary="Somebody has seen it; an optional note")
+    async def acknowledge(
+        incident_id: int, note: str | None = Body(default=None, embed=True, max_length=MAX_NOTE)
+    ) -> Response:
+        return json(await asyncio.to_thread(_acknowledge, service, _row_id(incident_id), note))
+
+    return routes
+
+
+def _models(service: Service) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["models"])
+
+    @routes.get("/models", summary="Versions, what they learned from, how unusual normal is")
+    async def models() -> Response:
+        return json(await asyncio.to_thread(_models_view, service))
+
+    @routes.post("/models/train", summary="Retrain in the background", status_code=202)
+    async def train() -> Response:
+        reason = service.learning.why_not()
+        if reason is not None:
+            raise Problem(409, reason)
+        try:
+            return json(job_view(service.learning.start("by hand")), 202)
+        except AlreadyTraining as error:
+            raise Problem(409, "A training is already running.", job=job_view(error.job)) from None
+
+    @routes.post("/models/{version}/activate", summary="Let this version speak from now on")
+    async def activate(version: int) -> Response:
+        if version not in service.learning.registered():
+            raise Problem(404, "No such version.")
+        try:
+            await asyncio.to_thread(service.learning.activate, version)
+        except ModelDamaged as error:
+            raise Problem(409, f"It stays as it is: {error}.") from None
+        return json({"active": version})
+
+    @routes.get("/jobs", summary="The training that runs, or the last one")
+    async def jobs() -> Response:
+        return json({"jobs": [job_view(service.learning.job)] if service.learning.job else []})
+
+    return routes
+
+
+def _state(service: Service) -> dict[str, Any]:
+    now = service.clock.now_ms()
+    earlier = service.state.incidents(now - DAY_MS, now + 1, state=State.RESOLVED, limit=EARLIER)
+    first_seen = [host.first_seen for host in service.pipeline.known.values()]
+    return {
+        "version": __version__,
+        "now": now,
+        "interval_ms": int(service.settings.sample_interval_seconds * 1000),
+        "started_at": service.started_at,
+        "watching_since": min(first_seen, default=service.started_at),
+        "public_url": service.settings.public_url,
+        "metrics": views.metrics_view([service.settings.limits().get(key) for key in METRICS]),
+        "hosts": _hosts_view(service),
+        "incidents": sorted(service.judge.desk.open.values(), key=lambda incident: -incident.opened_at),
+        "earlier": earlier,
+        "today": today(service.counters, service.state, [channel.name for channel in service.channels]),
+        "channels": [channel.name for channel in service.channels],
+        "threshold": service.settings.alarm_score,
+        "notices": health.notices(service),
+        "history": _history_view(service),
+    }
+
+
+def _history_view(service: Service) -> dict[str, Any]:
+    progress = [collector.progress for collector in service.collectors if collector.progress is not None]
+    if not progress:
+        return {"state": "none", "progress": 1.0}
+    return {"state": "done" if min(progress) >= 1 else "filling", "progress": round(min(progress), 3)}
+
+
+def _hosts_view(service: Service) -> list[dict[str, Any]]:
+    with service.pipeline.lock:
+        known = dict(service.pipeline.known)
+        return views.hosts_view(known, service.live, service.judge.scorer.state, service.clock.now_ms())
+
+
+def _find(
+    service: Service, state: str | None, host: str | None, since: str | None, until: str | None, limit: int
+) -> list[Incident]:
+    if state not in (None, "open", "resolved"):
+        raise Problem(422, "state is open or resolved.")
+    if not 1 <= limit <= 10_001:
+        raise Problem(422, "limit is from 1 to 10000.")
+    now = service.clock.now_ms()
+    start, stop = when(since, now, now - 30 * DAY_MS), when(until, now, now + 1)
+    return service.state.incidents(start, stop, host, state, limit)
+
+
+def _acknowledge(service: Service, incident_id: int, note: str | None) -> Incident:
+    with service.pipeline.lock:
+        found = service.state.incident(incident_id)
+        if found is None:
+            raise Problem(404, "No such incident.")
+        try:
+            changed = acknowledged(found, service.clock.now_ms(), note)
+        except IllegalMove as error:
+            raise Problem(409, f"{str(error).capitalize()}.") from None
+        service.state.commit(Decided(incidents=[changed]))
+        service.judge.desk.replace_open(changed)
+    service.live.incidents()
+    return changed
+
+
+def _models_view(service: Service) -> dict[str, Any]:
+    learning, now = service.learning, service.clock.now_ms()
+    hosts = _hosts_view(service)
+    window = 6 * 3_600_000
+    scores = [part.score for _, part in service.store.scan(now - window, now + 1)]
+    taught = [
+        {
+            "host": host["name"],
+            "simulated": host["simulated"],
+            "history_ms": host["history_ms"],
+            "stage": views.stage_of(host["warm"], host["history_ms"]),
+            "progress": host["warm"] if host["warm"] < 1 else min(1.0, host["history_ms"] / (7 * DAY_MS)),
+        }
+        for host in hosts
+    ]
+    versions = [
+        {
+            "version": info.version,
+            "created_at": info.created_at,
+            "active": info.version == learning.active,
+            "samples": info.samples,
+            "hosts": info.hosts,
+            "simulated": info.simulated,
+            "from": info.start,
+            "to": info.stop,
+            "reason": info.reason,
+            "seconds": info.seconds,
+            "unusual_share": info.unusual_share,
+        }
+        for info in learning.versions()
+    ]
+    spread = histogram(np.concatenate(scores) if scores else np.zeros(0))
+    return {
+        "active": learning.active,
+        "models": versions,
+        "damaged": learning.damaged,
+        "training_data": taught,
+        "scores": spread | {"threshold": service.settings.alarm_score, "window_ms": window},
+        "job": job_view(learning.job),
+        "can_train": learning.why_not() is None,
+        "why_not": learning.why_not(),
+        "next_training_at": service.scheduler.next_run_at("Train"),
+    }
+
+
+def _row_id(number: int) -> int:
+    if not 0 <= number < 2**63:
+        raise Problem(404, "No such incident.")
+    return number

@@ -1,0 +1,79 @@
+"""Faults: what goes wrong, and what it does to a host's values (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.load import CPU, DISK, DISK_IO, MEMORY, Table, Whole
+
+MINUTE_MS = 60_000
+
+
+class FaultKind(StrEnum):
+    CPU_SATURATION = "cpu_saturation"
+    MEMORY_LEAK = "memory_leak"
+    DISK_FILL = "disk_fill"
+    SILENCE = "silence"
+    NIGHTLY_BACKUP = "nightly_backup"
+
+
+LASTS_MS = {
+    FaultKind.CPU_SATURATION: 4 * MINUTE_MS,
+    FaultKind.MEMORY_LEAK: 15 * MINUTE_MS,
+    FaultKind.DISK_FILL: 12 * MINUTE_MS,
+    FaultKind.SILENCE: 2 * MINUTE_MS,
+    FaultKind.NIGHTLY_BACKUP: 22 * MINUTE_MS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of one host in [start, stop), ms UTC. A benign one is nothing that anybody should be woken for."""
+
+    kind: FaultKind
+    host: int
+    start: int
+    stop: int
+
+    @property
+    def benign(self) -> bool:
+        return self.kind is FaultKind.NIGHTLY_BACKUP
+
+
+def apply(values: Table, host: Whole, time: Whole, faults: Iterable[Fault]) -> npt.NDArray[np.bool_]:
+    """Change `values` [n, 4] in place; returns which samples are sent at all [n]."""
+    sent = np.ones(len(time), dtype=np.bool_)
+    for fault in faults:
+        rows = np.flatnonzero((host == fault.host) & (time >= fault.start) & (time < fault.stop))
+        if fault.kind is FaultKind.SILENCE:
+            sent[rows] = False
+        elif len(rows):
+            share = (time[rows] - fault.start) / (fault.stop - fault.start)
+            values[rows] = _changed(fault.kind, values[rows], share)
+    return sent
+
+
+def _changed(kind: FaultKind, values: Table, share: Table) -> Table:
+    out = values.copy()
+    # how the healthy values waver stays visible on top of the fault
+    tremble = values - values.mean(axis=0)
+    if kind is FaultKind.CPU_SATURATION:
+        ramp = np.minimum(share / 0.03, 1.0)
+        out[:, CPU] += (97 + 0.3 * tremble[:, CPU] - out[:, CPU]) * ramp
+        out[:, DISK_IO] += 6 * ramp
+    elif kind is FaultKind.MEMORY_LEAK:
+        out[:, MEMORY] += (96 - out[:, MEMORY]) * np.minimum(share / 0.93, 1.0)
+        out[:, DISK_IO] += 25 * np.maximum(share - 0.8, 0) / 0.2
+    elif kind is FaultKind.DISK_FILL:
+        out[:, DISK] += (96 - out[:, DISK]) * np.minimum(share / 0.9, 1.0)
+        out[:, DISK_IO] += 30 * np.minimum(share / 0.05, 1.0)
+    elif kind is FaultKind.NIGHTLY_BACKUP:
+        ramp = np.minimum(np.minimum(share, 1 - share) / 0.04, 1.0)
+        out[:, DISK_IO] += (68 + 2 * tremble[:, DISK_IO] - out[:, DISK_IO]) * ramp
+        out[:, CPU] += 8 * ramp
+    return np.clip(out, 0.0, 100.0)
