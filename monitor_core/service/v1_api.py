@@ -81,6 +81,20 @@ def _hosts(service: Service) -> APIRouter:
         found = await asyncio.to_thread(service.store.series, *args)
         return json(views.series_view(found))
 
+    @routes.get("/series.csv", summary="The same as CSV")
+    async def series_csv(
+        host: str, start: str | None = None, stop: str | None = None, max_points: int = 1_000
+    ) -> Response:
+        now = service.clock.now_ms()
+        begin, end = when(start, now, now - RANGES_MS["1h"]), when(stop, now, now + 1)
+        args = (host_name(host), begin, end, points(max_points))
+        found = await asyncio.to_thread(service.store.series, *args)
+        rows = [
+            {"time": isoformat(at), **dict(zip(METRICS, found.mean[i].tolist(), strict=True)), "score": found.score[i]}
+            for i, at in enumerate(found.time.tolist())
+        ]
+        return csv_response("series.csv", rows, ("time", *METRICS, "score"))
+
     @routes.post("/hosts/{name}/forget", summary="End what is open about a host and remove what is kept of it")
     async def forget(name: str) -> Response:
         if not await asyncio.to_thread(service.pipeline.forget, host_name(name)):

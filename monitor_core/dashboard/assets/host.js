@@ -1,0 +1,173 @@
+// Host: four metrics on one time axis with what was expected; without a host, the table of all.
+
+import { get, post } from "./lib/api.js";
+import { h, setText, show } from "./lib/dom.js";
+import { lasted, percent, words } from "./lib/format.js";
+import { HostCharts } from "./lib/host_charts.js";
+import {
+  button, card, evidenceBars, header, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, tag,
+} from "./lib/parts.js";
+import { Stream } from "./lib/stream.js";
+import { drawTable } from "./hosts.js";
+
+const POINTS = 1200;
+const RAW_RANGES = new Set(["15m", "1h"]);
+const REFETCH_MS = { "6h": 20_000, "24h": 60_000, "7d": 300_000, "30d": 300_000 };
+const GONE_AFTER_MS = 60_000;
+
+export async function draw(app) {
+  const name = app.query.get("host");
+  if (!name) return drawTable(app);
+  const page = new Host(app, name);
+  app.onStop(() => page.close());
+  return page.load();
+}
+
+class Host {
+  constructor(app, name) {
+    Object.assign(this, { app, name, host: app.state.hosts.find((host) => host.name === name) });
+    this.range = RANGES[app.query.get("range")] ? app.query.get("range") : "1h";
+    this.incidents = app.state.incidents.filter((incident) => incident.host === name);
+    this.labels = Object.fromEntries(app.state.metrics.map((metric) => [metric.key, metric.label]));
+    this.pill = livePill();
+    const picker = rangePicker(Object.keys(RANGES), this.range, (range) => this.choose(range));
+    this.csv = h("a", { class: "sim-button", download: `${name}.csv` }, "CSV");
+    this.head = header(this.pill.node, picker, this.csv);
+    this.charts = new HostCharts(app, name);
+    this.side = h("div", { class: "sim-side" });
+    app.root.append(this.head.node, h("div", { class: "sim-columns" }, this.charts.node, this.side));
+    this.stream = new Stream(`host=${encodeURIComponent(name)}`, {
+      sample: (sample) => this.take(sample),
+      incidents: (data) => this.takeIncidents(data.open),
+    }, (word, at) => this.sayState(word, at), () => this.loadSeries());
+    app.onTheme = () => this.charts.recolour();
+    this.schedule();
+  }
+
+  async load() {
+    this.say();
+    this.drawSide();
+    await this.loadSeries();
+  }
+
+  async choose(range) {
+    this.range = range;
+    this.app.remember({ range });
+    this.schedule();
+    await this.loadSeries();
+  }
+
+  schedule() {
+    clearInterval(this.timer);
+    if (REFETCH_MS[this.range]) this.timer = setInterval(() => this.loadSeries(true), REFETCH_MS[this.range]);
+  }
+
+  async loadSeries(quietly = false) {
+    const span = RANGES[this.range][1];
+    const start = this.stream.now() - span;
+    const points = RAW_RANGES.has(this.range) ? 2 * POINTS : POINTS;
+    const query = `host=${encodeURIComponent(this.name)}&start=${Math.round(start)}&max_points=${points}`;
+    this.csv.href = `/api/v1/series.csv?${query}`;
+    try {
+      const [series, past] = await Promise.all([get(`/api/v1/series?${query}`), this.past(start)]);
+      await this.charts.draw(series, this.range, past, quietly);
+      this.drawSide();
+      this.app.root.dataset.tier = series.tier;
+    } catch (error) {
+      if (!quietly) this.charts.fail(error.message);
+    }
+  }
+
+  async past(start) {
+    const query = `host=${encodeURIComponent(this.name)}&since=${Math.round(start)}`;
+    this.log = (await get(`/api/v1/incidents?${query}`)).incidents;
+    return this.log;
+  }
+
+  take(sample) {
+    if (this.host) Object.assign(this.host, { last: sample.t, values: sample.v, score: sample.score, state: sample.state });
+    if (RAW_RANGES.has(this.range)) this.charts.extend(sample);
+    else this.charts.now(sample.v);
+    this.say();
+    this.app.root.dataset.lastSample = sample.t;
+  }
+
+  takeIncidents(open) {
+    this.incidents = open.filter((incident) => incident.host === this.name);
+    this.past(this.stream.now() - RANGES[this.range][1]).then((past) => this.charts.shade(past)).catch(() => {});
+    this.drawSide();
+    this.say();
+  }
+
+  say() {
+    const title = [h("span", { class: "sim-muted" }, link(this.app, "host", {}, "Hosts"), " / "), this.name];
+    if (!this.host) {
+      this.head.say(null, title, "Nothing is known about a host of this name.");
+      return;
+    }
+    const { host } = this;
+    const now = this.stream?.now() ?? this.app.state.now;
+    const every = host.gap_ms ? `a sample every ${lasted(Math.max(1000, host.gap_ms))}` : "first samples";
+    const known = host.warm < 1 ? `warming up, ${percent(host.warm * 100)}` : `knows ${lasted(host.history_ms)} of its history`;
+    const second = `${every}, last ${lasted(now - host.last)} ago · ${known}`;
+    show(this.head.tags, [host.state, host.simulated], () => [
+      host.state === "normal" ? null : tag(words(host.state), host.state === "critical" ? "critical" : "warning"),
+      simulatedTag(host.simulated),
+    ]);
+    if (this.word === "gone") return;
+    if (this.titled) setText(this.head.node.querySelector(".sim-second"), second);
+    else this.head.say(null, title, second);
+    this.titled = true;
+  }
+
+  sayState(word, at) {
+    this.word = word;
+    const behind = this.host?.last ? Math.max(0, (this.stream.now() - this.host.last) / 1000).toFixed(1) : null;
+    this.pill.say(word, word === "live" ? behind : null);
+    const second = this.head.node.querySelector(".sim-second");
+    if (word === "gone") setText(second, `The service does not answer, no news for ${lasted(Date.now() - at)}; trying again every second.`);
+    else this.say();
+  }
+
+  drawSide() {
+    const key = [this.incidents.map((i) => [i.id, i.state, i.severity, i.title]), this.log?.map((i) => [i.id, i.state])];
+    show(this.side, key, () => [
+      this.incidents.map((incident) => this.openIncident(incident)),
+      this.earlier(),
+      this.forgetCard(),
+    ]);
+  }
+
+  openIncident(incident) {
+    const made = incidentCard(this.app, incident, { now: this.stream.now(), channels: this.app.state.channels, compact: true });
+    const score = `score ${incident.score.toFixed(2)}`;
+    return [made.node, incident.evidence.length ? card("What made it unusual", score, evidenceBars(this.app, incident, this.labels)) : null];
+  }
+
+  earlier() {
+    const past = (this.log ?? []).filter((incident) => incident.state === "resolved");
+    if (!past.length) return card("Earlier", null, nothing("No incident in this range.", "What was unusual on this host is listed here."));
+    const rows = past.slice(0, 8).map((incident) => h("div", { class: "sim-bar-row" },
+      h("div", {}, link(this.app, "incidents", { incident: incident.id }, incident.title), h("span", { class: "sim-muted" }, since(incident.opened_at, this.stream.now())))));
+    return card("Earlier", null, rows);
+  }
+
+  forgetCard() {
+    if (!this.host || this.stream.now() - (this.host.last ?? 0) < GONE_AFTER_MS) return null;
+    const act = async (event) => {
+      if (event.currentTarget.dataset.sure) {
+        await post(`/api/v1/hosts/${encodeURIComponent(this.name)}/forget`);
+        return this.app.go("host", {});
+      }
+      event.currentTarget.dataset.sure = "yes";
+      event.currentTarget.textContent = "Really forget everything about it?";
+    };
+    return card("Is it gone for good?", null, h("p", { class: "sim-muted" }, "Forgetting a host ends its incidents and removes what is kept of it."), h("div", { class: "sim-actions" }, button("Forget host", act)));
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.stream.close();
+    this.charts.close();
+  }
+}

@@ -1,0 +1,61 @@
+// All hosts as one table, the troubled ones first.
+
+import { get } from "./lib/api.js";
+import { h, show } from "./lib/dom.js";
+import { lasted, percent, plural, words } from "./lib/format.js";
+import { header, link, livePill, nothing, simulatedTag, tag } from "./lib/parts.js";
+import { Stream } from "./lib/stream.js";
+
+const RANK = { critical: 0, silent: 1, unusual: 2, late: 3, warming: 4, normal: 5 };
+const TONE = { critical: "critical", silent: "warning", unusual: "warning", normal: "ok" };
+const COLUMNS = [["name", "Host"], ["state", "State"], ["cpu", "CPU"], ["memory", "Memory"], ["disk", "Disk used"], ["disk_io", "Disk I/O"], ["score", "Score"], ["last", "Last"]];
+const WIDE = new Set(["disk", "disk_io", "last"]);
+
+export async function drawTable(app) {
+  const pill = livePill();
+  const head = header(pill.node);
+  const body = h("section", { class: "sim-card sim-scroll" });
+  app.root.append(head.node, body);
+  const hosts = new Map(app.state.hosts.map((host) => [host.name, host]));
+  const view = { by: "state", down: true };
+  const redraw = () => drawRows(app, head, body, hosts, view, () => stream.now(), redraw);
+  const take = (delta) => {
+    for (const [name, last, values, score, state] of delta.hosts) Object.assign(hosts.get(name) ?? {}, { last, values, score, state });
+    redraw();
+  };
+  const refetch = async () => (await get("/api/v1/hosts")).hosts.forEach((host) => hosts.set(host.name, host));
+  const stream = new Stream("topic=overview", { fleet: take }, (word) => pill.say(word, null), () => refetch().then(redraw, () => {}));
+  app.onStop(() => stream.close());
+  redraw();
+}
+
+function drawRows(app, head, body, hosts, view, now, redraw) {
+  const rows = [...hosts.values()].sort((a, b) => compare(a, b, view.by) || a.name.localeCompare(b.name));
+  if (!view.down) rows.reverse();
+  const troubled = rows.filter((host) => RANK[host.state] < 3).length;
+  head.say(null, rows.length ? plural(rows.length, "host") : "No host yet", troubled ? `${troubled} of them need attention` : "Nothing unusual on any of them");
+  if (!rows.length) return show(body, "none", () => nothing("No host yet.", "This machine appears within seconds; others as soon as they send."));
+  const key = [view, rows.map((host) => [host.name, host.state, host.values.map((v) => v && Math.round(v)), Math.round(host.score * 100)]), Math.round(now() / 5000)];
+  return show(body, key, () => h("table", { class: "sim-table" },
+    h("thead", {}, h("tr", {}, COLUMNS.map(([by, label]) => h("th", { class: cellClass(by) }, h("button", { type: "button", onclick: () => { view.down = view.by === by ? !view.down : true; view.by = by; redraw(); } }, label))))),
+    h("tbody", {}, rows.map((host) => row(app, host, now)))));
+}
+
+const cellClass = (by) => `${by === "name" || by === "state" ? "" : "sim-right"} ${WIDE.has(by) ? "sim-wide" : ""}`;
+
+function compare(a, b, by) {
+  const index = ["cpu", "memory", "disk", "disk_io"].indexOf(by);
+  if (index >= 0) return (b.values[index] ?? -1) - (a.values[index] ?? -1);
+  if (by === "state") return RANK[a.state] - RANK[b.state];
+  if (by === "name") return a.name.localeCompare(b.name);
+  return (b[by] ?? 0) - (a[by] ?? 0);
+}
+
+function row(app, host, now) {
+  const cells = host.values.map((value, i) => h("td", { class: `sim-right ${i > 1 ? "sim-wide" : ""}` }, percent(value)));
+  return h("tr", { "data-link": true, onclick: (event) => event.target.closest("a") || app.go("host", { host: host.name }) },
+    h("td", {}, h("b", {}, link(app, "host", { host: host.name }, host.name)), " ", simulatedTag(host.simulated)),
+    h("td", {}, tag(words(host.state), TONE[host.state] ?? "plain")), cells,
+    h("td", { class: "sim-right" }, host.score.toFixed(2)),
+    h("td", { class: "sim-right sim-wide sim-muted" }, host.last ? `${lasted(now() - host.last)} ago` : "never"));
+}

@@ -1,0 +1,153 @@
+// Incidents: who and when at a glance, the log, one incident's timeline.
+
+import { get, post } from "./lib/api.js";
+import { h, show } from "./lib/dom.js";
+import { clock, day, lasted, plural } from "./lib/format.js";
+import { button, card, header, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, stateTone, stateWord, tag } from "./lib/parts.js";
+import { Stream } from "./lib/stream.js";
+
+const LANES = 12;
+
+export async function draw(app) {
+  const page = new Incidents(app);
+  app.onStop(() => page.stream.close());
+  await page.load();
+}
+
+class Incidents {
+  constructor(app) {
+    this.app = app;
+    this.range = ["24h", "7d", "30d"].includes(app.query.get("range")) ? app.query.get("range") : "24h";
+    this.state = app.query.get("state") ?? "";
+    this.host = app.query.get("host") ?? "";
+    this.chosen = Number(app.query.get("incident")) || null;
+    this.pill = livePill();
+    const picker = rangePicker(["24h", "7d", "30d"], this.range, (range) => this.choose({ range }));
+    this.csv = h("a", { class: "sim-button", download: "incidents.csv" }, "CSV");
+    this.anomalies = h("a", { class: "sim-button", download: "anomalies.csv", title: "Every sample that counted toward an incident" }, "Anomaly log");
+    this.head = header(this.pill.node, picker, this.select("state", { "": "Any state", open: "Open", resolved: "Resolved" }),
+      this.select("host", Object.fromEntries([["", "Any host"], ...app.state.hosts.map(({ name }) => [name, name])])), this.csv, this.anomalies);
+    [this.lanes, this.log, this.detail] = [h("div"), h("div"), h("div", { class: "sim-side" })];
+    app.root.append(this.head.node, this.lanes, h("div", { class: "sim-columns" }, this.log, this.detail));
+    this.stream = new Stream("topic=incidents", { incidents: () => this.load() }, (word) => this.sayState(word), () => this.load());
+  }
+
+  select(name, options) {
+    const items = Object.entries(options).map(([value, text]) => h("option", { value, selected: value === this[name] }, text));
+    return h("select", { "aria-label": name, onchange: (event) => this.choose({ [name]: event.target.value }) }, items);
+  }
+
+  sayState(word) {
+    // incidents are rare: no news for a while is not stale
+    this.pill.say(word === "stale" ? "live" : word, null);
+  }
+
+  async choose(choice) {
+    Object.assign(this, choice);
+    this.app.remember(Object.fromEntries(Object.entries(choice).map(([key, value]) => [key, value || null])));
+    await this.load();
+  }
+
+  async load() {
+    const start = Math.round(this.stream.now() - RANGES[this.range][1]);
+    const query = new URLSearchParams({ since: start, limit: 500 });
+    if (this.state) query.set("state", this.state);
+    if (this.host) query.set("host", this.host);
+    this.csv.href = `/api/v1/incidents.csv?${query}`;
+    this.anomalies.href = `/anomalies?format=csv&since=${start}${this.host ? `&host=${encodeURIComponent(this.host)}` : ""}`;
+    try {
+      this.rows = (await get(`/api/v1/incidents?${query}`)).incidents;
+    } catch (error) {
+      if (!this.rows) this.log.replaceChildren(nothing(error.message));
+      return;
+    }
+    this.chosen ??= this.rows[0]?.id ?? null;
+    this.say();
+    this.drawLanes(start);
+    this.drawLog();
+    await this.drawDetail();
+  }
+
+  say() {
+    const open = this.rows.filter((incident) => incident.state !== "resolved").length;
+    const over = this.rows.filter((incident) => incident.resolved_at).map((i) => i.resolved_at - i.opened_at).sort((a, b) => a - b);
+    const half = over.length ? ` · half of them shorter than ${lasted(over[Math.floor(over.length / 2)])}` : "";
+    this.head.say(null, "Incidents", `${open} open · ${plural(this.rows.length, "incident")} in ${RANGES[this.range][0]}${half}`);
+  }
+
+  drawLanes(start) {
+    const now = this.stream.now();
+    const span = now - start;
+    const hosts = [...new Set(this.rows.map((incident) => incident.host))].slice(0, LANES);
+    const left = (at) => `${Math.max(0, ((at - start) / span) * 100)}%`;
+    const mark = (incident) => {
+      const until = incident.resolved_at ?? now;
+      const width = `${((Math.min(until, now) - Math.max(incident.opened_at, start)) / span) * 100}%`;
+      return h("button", {
+        type: "button", style: { left: left(incident.opened_at), width }, "data-tone": incident.severity, "data-quiet": !incident.told,
+        title: `${incident.title} · ${lasted(until - incident.opened_at)}`, "aria-label": `${incident.host}: ${incident.title}`, onclick: () => this.pick(incident.id),
+      });
+    };
+    const labels = [0, 1, 2, 3, 4, 5].map((i) => (i === 5 ? "now" : this.range === "24h" ? clock(start + (span * i) / 5) : day(start + (span * i) / 5)));
+    show(this.lanes, [this.range, this.rows.map((i) => [i.id, i.state]), Math.round(now / 30_000)], () =>
+      card("Who and when", "a bar is an incident; striped ones were told to nobody",
+        hosts.length ? [hosts.map((host) => h("div", { class: "sim-lane" }, h("span", {}, host), h("div", { class: "sim-lane-track" }, this.rows.filter((i) => i.host === host).map(mark)))),
+          h("div", { class: "sim-axis" }, labels.map((text) => h("span", {}, text)))] : nothing("No incident in this range.", "Everything that is measured was as expected.")));
+  }
+
+  drawLog() {
+    const now = this.stream.now();
+    show(this.log, [this.rows.map((i) => [i.id, i.state, i.severity, i.title]), this.chosen, Math.round(now / 10_000)], () => {
+      if (!this.rows.length) return [];
+      const head = h("tr", {}, ["No.", "State", "Host", "What"].map((text) => h("th", {}, text)),
+        h("th", { class: "sim-right sim-wide" }, "Score"), h("th", { class: "sim-wide" }, "Since"), h("th", { class: "sim-right" }, "Lasted"));
+      return h("section", { class: "sim-card sim-scroll" }, h("table", { class: "sim-table" }, h("thead", {}, head), h("tbody", {}, this.rows.map((incident) => this.row(incident, now)))));
+    });
+  }
+
+  row(incident, now) {
+    return h("tr", { "data-link": true, "aria-selected": String(incident.id === this.chosen), onclick: (event) => event.target.closest("a") || this.pick(incident.id) },
+      h("td", { class: "sim-muted" }, String(incident.id)), h("td", {}, tag(stateWord(incident), stateTone(incident))),
+      h("td", {}, h("b", {}, link(this.app, "host", { host: incident.host }, incident.host))),
+      h("td", {}, incident.title, " ", simulatedTag(incident.simulated), incident.note ? h("div", { class: "sim-small" }, incident.note) : null),
+      h("td", { class: "sim-right sim-wide" }, incident.kind === "silent" ? "—" : incident.peak_score.toFixed(2)),
+      h("td", { class: "sim-wide sim-muted" }, since(incident.opened_at, now)),
+      h("td", { class: "sim-right sim-muted" }, lasted((incident.resolved_at ?? now) - incident.opened_at)));
+  }
+
+  async pick(id) {
+    this.chosen = id;
+    this.app.remember({ incident: String(id) });
+    this.drawLog();
+    await this.drawDetail();
+  }
+
+  async drawDetail() {
+    if (!this.chosen) return this.detail.replaceChildren();
+    let incident;
+    try {
+      incident = await get(`/api/v1/incidents/${this.chosen}`);
+    } catch (error) {
+      return this.detail.replaceChildren(card(null, null, nothing(error.message)));
+    }
+    return show(this.detail, [incident.id, incident.timeline.length, incident.state, incident.note], () => this.detailCard(incident));
+  }
+
+  detailCard(incident) {
+    const lines = incident.timeline.map((line) => h("li", {}, h("span", { class: "sim-muted" }, clock(line.at, true)), h("i", {}), h("span", {}, line.what), h("span", { class: "sim-muted" }, line.detail)));
+    return h("section", { class: "sim-card sim-incident", "data-tone": stateTone(incident) }, h("div", { class: "sim-incident-words" },
+      h("p", { class: "sim-small" }, `incident ${incident.id} · ${incident.host}`, simulatedTag(incident.simulated), incident.from_history ? tag("from history") : null),
+      h("h3", {}, incident.title), h("p", { class: "sim-muted" }, incident.detail),
+      h("ul", { class: "sim-timeline" }, lines), incident.state === "resolved" ? null : this.noteForm(incident)));
+  }
+
+  noteForm(incident) {
+    const input = h("input", { type: "text", placeholder: "A note for the others", value: incident.note ?? "", "aria-label": "Note", maxlength: 2000 });
+    const send = async (event) => {
+      event.currentTarget.disabled = true;
+      await post(`/api/v1/incidents/${incident.id}/acknowledge`, { note: input.value || null }).catch((error) => (input.placeholder = error.message));
+      await this.load();
+    };
+    return h("div", { class: "sim-note" }, input, button(incident.state === "acknowledged" ? "Keep note" : "Acknowledge", send));
+  }
+}

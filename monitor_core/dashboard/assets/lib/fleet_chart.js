@@ -1,0 +1,152 @@
+// All hosts in one chart: the middle 90 % as a band, the median, up to three unusual hosts with their names at the end.
+
+import { get } from "./api.js";
+import { h, setText } from "./dom.js";
+import { RANGES } from "./parts.js";
+import { CONFIG, layout, local, plotly, tickformat, withGaps } from "./plot.js";
+import { colour, METRIC_COLOUR } from "./theme.js";
+
+const POINTS = 600;
+const MOST_POINTS = 4000;
+
+export class FleetChart {
+  constructor(app, hosts) {
+    Object.assign(this, { app, hosts, names: [], lines: new Map(), zoomed: false });
+    this.title = h("h2");
+    this.plot = h("div", { class: "sim-plot sim-plot-fleet" });
+    const legend = h("span", { class: "sim-legend" },
+      h("i", { class: "sim-key-band" }), "middle 90 % of hosts", h("i", { class: "sim-key-median" }), "median",
+      h("i", { class: "sim-key-unusual" }), "unusual");
+    this.node = h("section", { class: "sim-card sim-fleet" }, h("div", { class: "sim-card-head" }, this.title, legend), this.plot);
+  }
+
+  async draw(fleet, metric, range, names) {
+    if (!fleet) return;
+    Object.assign(this, { fleet, metric, range, names, zoomed: false });
+    const label = this.app.state.metrics.find(({ key }) => key === metric)?.label ?? metric;
+    setText(this.title, `${label}, all hosts`);
+    this.node.style.setProperty("--sim-median", `var(--sim-${METRIC_COLOUR[metric]})`);
+    await this.loadLines();
+    await this.react();
+  }
+
+  async highlight(names) {
+    if (!this.fleet || names.join() === this.names.join()) return;
+    this.names = names;
+    await this.loadLines();
+    await this.react();
+  }
+
+  async loadLines() {
+    const from = Date.now() - RANGES[this.range][1];
+    const found = await Promise.all(this.names.map(async (name) => {
+      const query = `host=${encodeURIComponent(name)}&start=${from}&max_points=${POINTS}`;
+      return [name, await get(`/api/v1/series?${query}`).catch(() => null)];
+    }));
+    this.lines = new Map(found.filter(([, series]) => series).map(([name, series]) => [name, series]));
+  }
+
+  traces() {
+    const { root } = this.app;
+    const own = this.fleet[this.metric];
+    const spread = withGaps(this.fleet.time, [own.low, own.high, own.median]);
+    const x = spread.times.map(local);
+    const [low, high, median] = spread.columns;
+    const edge = { type: "scatter", mode: "lines", x, line: { width: 0 }, hoverinfo: "skip" };
+    return [
+      { ...edge, y: low, name: "low" },
+      { ...edge, y: high, name: "high", fill: "tonexty", fillcolor: colour(root, "band") },
+      { ...edge, y: median, name: "median", hoverinfo: "all", hovertemplate: "%{y:.0f} %", line: { width: 2, color: colour(root, METRIC_COLOUR[this.metric]) } },
+      ...this.names.map((name) => this.line(name)),
+    ];
+  }
+
+  line(name) {
+    const series = this.lines.get(name);
+    const raw = series ? withGaps(series.time, [series.metrics[this.metric].mean]) : { times: [], columns: [[]] };
+    return {
+      type: "scatter", mode: "lines", x: raw.times.map(local), y: raw.columns[0], name, hovertemplate: "%{y:.0f} %",
+      line: { width: 2, color: colour(this.app.root, "critical") },
+    };
+  }
+
+  view() {
+    const span = RANGES[this.range][1];
+    const now = Math.max(this.fleet.time.at(-1) ?? 0, Date.now() - 10_000);
+    return [local(now - span), local(now + span * 0.06)];
+  }
+
+  layout() {
+    const labels = this.names.map((name) => {
+      const last = this.lastOf(name);
+      return last && { x: last[0], y: last[1], text: name, xanchor: "left", showarrow: false, xshift: 4, font: { color: colour(this.app.root, "critical"), size: 11 } };
+    }).filter(Boolean);
+    return layout(this.app.root, {
+      xaxis: { range: this.zoomed ? this.plot.layout.xaxis.range : this.view(), tickformat: tickformat(RANGES[this.range][1]), nticks: 8 },
+      yaxis: { rangemode: "tozero" },
+      annotations: labels,
+      margin: { l: 40, r: 56, t: 8, b: 24 },
+    });
+  }
+
+  lastOf(name) {
+    const own = this.lines.get(name);
+    if (!own?.time.length) return null;
+    return [local(own.time.at(-1)), own.metrics[this.metric].mean.at(-1)];
+  }
+
+  async react() {
+    const Plotly = await plotly();
+    await Plotly.react(this.plot, this.traces(), this.layout(), CONFIG);
+    if (this.listening) return;
+    this.listening = true;
+    this.plot.on("plotly_relayout", (event) => {
+      if (event["xaxis.range[0]"] !== undefined && !this.moving) this.zoomed = true;
+    });
+    this.plot.on("plotly_doubleclick", () => {
+      this.zoomed = false;
+      this.move();
+    });
+  }
+
+  /** One more point of the spread and of each unusual host. */
+  async extend(time, fleet, hosts) {
+    if (!this.listening || (this.lastTime && time - this.lastTime < this.app.state.interval_ms * 0.8)) return;
+    this.lastTime = time;
+    const [low, median, high] = fleet[this.metric];
+    const m = this.app.state.metrics.findIndex(({ key }) => key === this.metric);
+    const x = [local(time), local(time), local(time)];
+    const y = [low, high, median];
+    this.names.forEach((name) => {
+      const host = hosts.get(name);
+      const value = host?.values[m] ?? null;
+      x.push(local(host?.last ?? time));
+      y.push(value);
+      const own = this.lines.get(name);
+      own?.time.push(host?.last ?? time);
+      own?.metrics[this.metric].mean.push(value);
+    });
+    const Plotly = await plotly();
+    await Plotly.extendTraces(this.plot, { x: x.map((v) => [v]), y: y.map((v) => [v]) }, x.map((_, i) => i), MOST_POINTS);
+    await this.move();
+    this.plot.dataset.points = this.plot.data[0].x.length;
+  }
+
+  /** Follow the clock, unless somebody zoomed in. */
+  async move() {
+    if (this.zoomed) return;
+    const Plotly = await plotly();
+    const { annotations } = this.layout();
+    this.moving = true;
+    await Plotly.relayout(this.plot, { "xaxis.range": this.view(), annotations });
+    this.moving = false;
+  }
+
+  recolour() {
+    if (this.listening) this.react();
+  }
+
+  close() {
+    if (window.Plotly && this.listening) window.Plotly.purge(this.plot);
+  }
+}

@@ -1,0 +1,158 @@
+// What several pages show: header, live pill, segmented control, tags, incident card, states.
+
+import { post } from "./api.js";
+import { h, setText, svg } from "./dom.js";
+import { absolute, clock, lasted, moment, percent, THIN } from "./format.js";
+import { banded } from "./spark.js";
+import { colour, METRIC_COLOUR } from "./theme.js";
+
+export const RANGES = {
+  "15m": [`15${THIN}m`, 900_000], "1h": [`1${THIN}h`, 3_600_000], "6h": [`6${THIN}h`, 21_600_000],
+  "24h": [`24${THIN}h`, 86_400_000], "7d": [`7${THIN}d`, 604_800_000], "30d": [`30${THIN}d`, 2_592_000_000],
+};
+
+/** A page's first lines; `tone` of the dot: ok, warning, critical, muted or none. */
+export function header(...controls) {
+  const dot = h("span", { class: "sim-dot", hidden: true });
+  const title = h("h1", { "aria-live": "polite" });
+  const tags = h("span", { class: "sim-tags" });
+  const second = h("p", { class: "sim-second" });
+  const node = h("header", { class: "sim-head" },
+    h("div", { class: "sim-head-words" }, h("div", { class: "sim-title" }, dot, title, tags), second),
+    h("div", { class: "sim-controls" }, controls));
+  const say = (tone, sentence, ...more) => {
+    dot.hidden = !tone;
+    dot.dataset.tone = tone ?? "";
+    if (typeof sentence === "string") setText(title, sentence);
+    else title.replaceChildren(...sentence);
+    second.replaceChildren(...more);
+  };
+  return { node, say, tags };
+}
+
+/** The pill that says how fresh the page is. */
+export function livePill() {
+  const text = h("span", {}, "Connecting …");
+  const node = h("span", { class: "sim-pill", role: "status", "data-state": "connecting" }, h("i", {}), text);
+  const say = (state, behind) => {
+    node.dataset.state = state;
+    const words = {
+      live: behind === null || behind === undefined ? "Live" : `Live · ${behind}${THIN}s behind`,
+      stale: "Stale", gone: "Reconnecting …", paused: "Paused", connecting: "Connecting …",
+    };
+    setText(text, words[state]);
+  };
+  return { node, say };
+}
+
+/** One choice among a few; `options` {key: label}. */
+export function segmented(label, options, chosen, onchange) {
+  const buttons = Object.entries(options).map(([key, text]) =>
+    h("button", { type: "button", "data-key": key, "aria-pressed": String(key === chosen), onclick: () => choose(key) }, text));
+  const choose = (key) => {
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.key === key)));
+    onchange(key);
+  };
+  return h("div", { class: "sim-segmented", role: "group", "aria-label": label }, buttons);
+}
+
+export const rangePicker = (keys, chosen, onchange) =>
+  segmented("Time range", Object.fromEntries(keys.map((key) => [key, RANGES[key][0]])), chosen, onchange);
+
+export const button = (text, onclick, more = {}) => h("button", { type: "button", class: "sim-button", onclick, ...more }, text);
+
+export const tag = (text, tone = "plain") => h("span", { class: "sim-tag", "data-tone": tone }, text);
+
+export const simulatedTag = (simulated) => (simulated ? tag("simulated") : null);
+
+/** A link inside the product: no reload when clicked, a real address for a new tab. */
+export function link(app, page, params, ...children) {
+  const query = new URLSearchParams(Object.entries(params).filter(([, v]) => v !== null && v !== undefined));
+  const path = page === "overview" ? "/" : `/${page}`;
+  const href = query.size ? `${path}?${query}` : path;
+  const follow = (event) => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    app.go(page, Object.fromEntries(query));
+  };
+  return h("a", { href, onclick: follow }, children);
+}
+
+export const card = (title, aside, ...children) =>
+  h("section", { class: "sim-card" },
+    title && h("div", { class: "sim-card-head" }, h("h2", {}, title), aside && h("span", { class: "sim-aside" }, aside)),
+    children);
+
+/** A sentence where the data would be. */
+export const nothing = (sentence, more) =>
+  h("div", { class: "sim-nothing" }, h("strong", {}, sentence), more && h("p", {}, more));
+
+export const since = (ms, now) => h("time", { datetime: new Date(ms).toISOString(), title: absolute(ms) }, moment(ms, now));
+
+export const stateTone = (incident) =>
+  incident.state === "resolved" ? "plain" : incident.severity === "critical" ? "critical" : "warning";
+
+export const stateWord = (incident) =>
+  incident.state === "resolved" ? "resolved" : `${incident.state} · ${incident.severity}`;
+
+/** What an open incident says of itself. `series` (may come later) fills the sparkline. */
+export function incidentCard(app, incident, { now, channels, compact = false, changed = () => {} }) {
+  const told = incident.told ? `${channels[0] === "slack" ? "Slack" : "Console"} told ${clock(incident.opened_at)}` : "not told";
+  const spark = h("div", { class: "sim-incident-spark" });
+  const node = h("section", { class: "sim-card sim-incident", "data-tone": stateTone(incident) },
+    h("div", { class: "sim-incident-words" },
+      h("p", { class: "sim-small" },
+        compact ? null : h("b", {}, link(app, "host", { host: incident.host }, incident.host)),
+        tag(incident.severity, stateTone(incident)), simulatedTag(incident.simulated),
+        h("span", {}, "since ", since(incident.opened_at, now), ` · ${lasted(now - incident.opened_at)}`)),
+      h("h3", {}, incident.title),
+      h("p", { class: "sim-muted" }, incident.detail),
+      h("div", { class: "sim-actions" },
+        acknowledgeButton(incident, changed),
+        compact ? null : h("span", { class: "sim-button" }, link(app, "host", { host: incident.host, range: "1h" }, "Open")),
+        h("span", { class: "sim-small" }, told))),
+    spark);
+  return { node, draw: (series) => spark.replaceChildren(incidentSpark(app, incident, series)) };
+}
+
+function acknowledgeButton(incident, changed) {
+  if (incident.state === "acknowledged") return h("span", { class: "sim-small" }, `Acknowledged ${clock(incident.acknowledged_at)}`);
+  const act = async (event) => {
+    const own = event.currentTarget;
+    own.disabled = true;
+    try {
+      changed(await post(`/api/v1/incidents/${incident.id}/acknowledge`, { note: null }));
+      own.textContent = "Acknowledged";
+    } catch (error) {
+      own.disabled = false;
+      own.title = error.message;
+      own.textContent = "Try again";
+    }
+  };
+  return button("Acknowledge", act);
+}
+
+function incidentSpark(app, incident, series) {
+  const metric = incident.evidence[0]?.metric ?? "cpu";
+  const own = series.metrics[metric];
+  return banded(series.time, own.mean, own.expected_low, own.expected_high,
+    colour(app.root, METRIC_COLOUR[metric]), colour(app.root, "critical"), colour(app.root, "band"));
+}
+
+/** What each metric had to do with it. */
+export function evidenceBars(app, incident, labels) {
+  return incident.evidence.map((item) => {
+    const range = item.expected_low === null ? "" : `, expected ${Math.round(item.expected_low)}–${Math.round(item.expected_high)}`;
+    const red = item.contribution >= 0.2;
+    const bar = { width: `${Math.max(1, item.contribution * 100)}%`, background: red ? "var(--sim-critical)" : `var(--sim-${METRIC_COLOUR[item.metric]})` };
+    return h("div", { class: "sim-bar-row" },
+      h("div", {}, h("span", {}, labels[item.metric] ?? item.metric), h("span", { class: "sim-muted" }, `${percent(item.value)}${range}`)),
+      h("div", { class: "sim-bar" }, h("i", { style: bar })));
+  });
+}
+
+export const bar = (share, tone = "accent") =>
+  h("div", { class: "sim-bar" }, h("i", { style: { width: `${Math.round(share * 100)}%`, background: `var(--sim-${tone})` } }));
+
+export const cross = () =>
+  svg("svg", { viewBox: "0 0 10 10", class: "sim-glyph", "aria-hidden": true }, svg("path", { d: "M2.5 2.5L7.5 7.5M7.5 2.5L2.5 7.5" }));

@@ -1,0 +1,155 @@
+// Models: what the detectors have learned, how unusual normal is, and retraining by hand.
+
+import { get, post } from "./lib/api.js";
+import { h, show } from "./lib/dom.js";
+import { absolute, lasted, moment, number, plural } from "./lib/format.js";
+import { bar, button, card, header, livePill, nothing, simulatedTag, since, tag } from "./lib/parts.js";
+import { CONFIG, layout, plotly } from "./lib/plot.js";
+import { Stream } from "./lib/stream.js";
+import { colour } from "./lib/theme.js";
+
+const STEPS = ["reading", "features", "fitting", "judging", "ready"];
+const REFETCH_MS = 30_000;
+
+export async function draw(app) {
+  const page = new Models(app);
+  app.onStop(() => page.close());
+  await page.load();
+}
+
+class Models {
+  constructor(app) {
+    this.app = app;
+    this.pill = livePill();
+    this.retrain = button("Retrain now", () => this.train(), { class: "sim-button sim-primary", disabled: true });
+    this.head = header(this.pill.node, this.retrain);
+    [this.progress, this.taught, this.versions] = [h("div", { "aria-live": "polite" }), h("div"), h("div")];
+    this.plot = h("div", { class: "sim-plot", style: { height: "240px" } });
+    this.empty = h("div");
+    const scores = card("How unusual is normal?", h("span", {}, "scores of the last 6 hours, log scale"), this.empty, this.plot);
+    app.root.append(this.head.node, this.progress, h("div", { class: "sim-halves" }, scores, this.taught), this.versions);
+    this.stream = new Stream("topic=models", { job: (job) => this.takeJob(job), incidents: () => {} },
+      (word) => this.pill.say(word === "stale" ? "live" : word, null), () => this.load());
+    this.timer = setInterval(() => this.load(), REFETCH_MS);
+    app.onTheme = () => this.model && this.drawScores();
+  }
+
+  async load() {
+    try {
+      this.model = await get("/api/v1/models");
+    } catch (error) {
+      if (!this.model) this.head.say(null, "Models", error.message);
+      return;
+    }
+    this.say();
+    this.takeJob(this.model.job, false);
+    this.drawTaught();
+    this.drawVersions();
+    await this.drawScores();
+  }
+
+  say() {
+    const { active, models, next_training_at: next, can_train: can, why_not: why } = this.model;
+    const own = models.find((model) => model.version === active);
+    const after = next ? ` · next training ${moment(next, this.stream.now())}` : "";
+    const text = own
+      ? `Version ${active} is watching since ${moment(own.created_at)} · trained on ${number(own.samples)} normal samples of ${plural(own.hosts, own.simulated ? "simulated host" : "host")}${after}`
+      : `No version yet: limits and the robust z-score watch alone.${why ? ` ${why}` : " The first one is trained by itself within a minute."}`;
+    this.head.say(null, "Models", text);
+    this.retrain.disabled = !can || this.job?.state === "running";
+    this.retrain.title = why ?? "";
+  }
+
+  async train() {
+    this.retrain.disabled = true;
+    try {
+      this.takeJob(await post("/api/v1/models/train"));
+    } catch (error) {
+      this.progress.replaceChildren(card(null, null, nothing(error.message)));
+      this.retrain.disabled = false;
+    }
+  }
+
+  takeJob(job, news = true) {
+    const ended = news && this.job?.state === "running" && job.state !== "running";
+    this.job = job;
+    if (!job) return;
+    this.retrain.disabled = job.state === "running" || !this.model?.can_train;
+    show(this.progress, job, () => this.jobCard(job));
+    if (ended) this.load();
+  }
+
+  jobCard(job) {
+    const steps = STEPS.map((step, i) => [i ? " → " : "", step === job.step && job.state === "running" ? h("b", {}, step) : step]);
+    const done = job.finished_at ? `took ${lasted(job.finished_at - job.started_at)}, ended ${moment(job.finished_at)}` : `${Math.round(job.progress * 100)} %`;
+    const title = { running: "Training a new version", done: `Version ${job.version} is ready and watching`, failed: "The training did not succeed" }[job.state];
+    return h("section", { class: "sim-card sim-progress", "data-state": job.state },
+      h("div", {}, h("h2", {}, title), h("p", { class: "sim-small" }, job.state === "running" ? steps : job.message)),
+      bar(job.progress, job.state === "failed" ? "critical" : job.state === "done" ? "ok" : "accent"), h("span", { class: "sim-muted" }, done));
+  }
+
+  drawTaught() {
+    const rows = this.model.training_data;
+    show(this.taught, rows.map((row) => [row.host, row.stage, Math.round(row.progress * 100)]), () => card("What each host has taught", null,
+      rows.length ? h("table", { class: "sim-table" }, h("tbody", {}, rows.slice(0, 12).map((row) => h("tr", {},
+        h("td", {}, h("b", {}, row.host), " ", simulatedTag(row.simulated)), h("td", { class: "sim-muted" }, row.stage),
+        h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(row.progress, row.stage === "warming up" ? "warning" : "ok")),
+        h("td", { class: "sim-right sim-muted" }, lasted(row.history_ms)))))) : nothing("No host yet."),
+      rows.length > 12 ? h("p", { class: "sim-small" }, `and ${rows.length - 12} more`) : null));
+  }
+
+  drawVersions() {
+    const { models, active } = this.model;
+    show(this.versions, [models, active], () => card("Versions", models.length ? "an older one stays one click away" : null,
+      models.length ? h("div", { class: "sim-scroll" }, h("table", { class: "sim-table" }, h("thead", {}, h("tr", {}, ["Version", "Trained", "Why", "Normal samples", "Hosts", "Took", ""].map((text, i) => h("th", { class: i > 1 && i < 6 ? "sim-wide" : "" }, text)))),
+        h("tbody", {}, models.map((model) => this.versionRow(model, active))))) : nothing("No version yet.", "It is trained as soon as there is history to learn from.")));
+  }
+
+  versionRow(model, active) {
+    const act = async (event) => {
+      const own = event.currentTarget;
+      if (!own.dataset.sure) {
+        own.dataset.sure = "yes";
+        own.textContent = `Really watch with ${model.version}?`;
+        return;
+      }
+      own.disabled = true;
+      await post(`/api/v1/models/${model.version}/activate`).catch((error) => (own.title = error.message));
+      await this.load();
+    };
+    const wide = { class: "sim-wide sim-muted" };
+    return h("tr", {}, h("td", {}, h("b", {}, String(model.version)), " ", model.version === active ? tag("watching", "ok") : null, simulatedTag(model.simulated)),
+      h("td", { title: absolute(model.created_at) }, since(model.created_at, this.stream.now())), h("td", wide, model.reason),
+      h("td", wide, number(model.samples)), h("td", wide, String(model.hosts)), h("td", wide, `${model.seconds.toFixed(1)} s`),
+      h("td", { class: "sim-right" }, model.version === active ? null : button("Activate", act)));
+  }
+
+  async drawScores() {
+    const { edges, counts, threshold } = this.model.scores;
+    const total = counts.reduce((a, b) => a + b, 0);
+    this.plot.hidden = !total;
+    this.empty.replaceChildren(total ? "" : nothing("No scores yet.", "They appear with the first samples."));
+    if (!total) return;
+    const { root } = this.app;
+    const [quiet, loud] = [colour(root, "cpu"), colour(root, "critical")];
+    const Plotly = await plotly();
+    const trace = {
+      type: "bar", x: counts.map((_, i) => (edges[i] + edges[i + 1]) / 2), y: counts.map((n) => n || null), hovertemplate: "score %{x:.2f}: %{y:,} samples<extra></extra>",
+      marker: { color: edges.slice(0, -1).map((edge) => (edge >= threshold - 1e-9 ? loud : quiet)) },
+    };
+    const muted = colour(root, "muted");
+    await Plotly.react(this.plot, [trace], layout(root, {
+      hovermode: "closest", bargap: 0.12,
+      xaxis: { type: "linear", range: [0, 1], nticks: 6, hoverformat: ".2f" },
+      yaxis: { type: "log", ticksuffix: "", dtick: 1, exponentformat: "SI" },
+      shapes: [{ type: "line", x0: threshold, x1: threshold, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: muted } }],
+      annotations: [{ x: threshold, yref: "paper", y: 1, text: `unusual from ${threshold} `, xanchor: "right", yanchor: "top", showarrow: false, font: { size: 11, color: muted } }],
+    }), CONFIG);
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.stream.close();
+    window.Plotly?.purge(this.plot);
+  }
+}

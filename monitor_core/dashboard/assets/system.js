@@ -1,0 +1,95 @@
+// System: one sample's way through the service, what is kept, which jobs run, what was refused, who was told.
+
+import { get } from "./lib/api.js";
+import { h, show } from "./lib/dom.js";
+import { bytes, lasted, moment, number, plural, THIN } from "./lib/format.js";
+import { bar, card, header, livePill, nothing, tag } from "./lib/parts.js";
+import { area } from "./lib/spark.js";
+import { Stream } from "./lib/stream.js";
+import { colour } from "./lib/theme.js";
+
+const REFETCH_MS = 3000;
+
+export async function draw(app) {
+  const page = new System(app);
+  app.onStop(() => page.close());
+  await page.load();
+}
+
+class System {
+  constructor(app) {
+    this.app = app;
+    this.pill = livePill();
+    this.head = header(this.pill.node);
+    this.said = h("div");
+    this.way = h("div");
+    this.body = h("div");
+    app.root.append(this.head.node, this.said, this.way, this.body);
+    this.stream = new Stream("topic=system", { incidents: () => {} }, (word, at) => this.sayState(word, at), () => this.load());
+    this.timer = setInterval(() => this.load(), REFETCH_MS);
+  }
+
+  sayState(word, at) {
+    this.pill.say(word === "stale" ? "live" : word, null);
+    if (word === "gone") this.head.say("muted", `No news for ${lasted(Date.now() - at)}`, "The service does not answer; trying again every second. Below is what came last.");
+  }
+
+  async load() {
+    try {
+      this.system = await get("/api/v1/system");
+    } catch {
+      return; // the pill and the sentence say it
+    }
+    const { system } = this;
+    const second = `Version ${system.version} · up ${lasted(system.now - system.started_at)} · one process, ${bytes(system.rss_bytes)}, ${system.cpu_percent}${THIN}% of a core · ${plural(system.streams, "page")} open · SQLite ${system.sqlite}`;
+    this.head.say(system.ok ? "ok" : "critical", system.sentence, second);
+    show(this.said, [system.problems.slice(1), system.notices], () => [...system.problems.slice(1), ...system.notices].map((text) => h("p", { class: "sim-notice" }, text)));
+    this.way.replaceChildren(card("One sample's way", "last minute", h("div", { class: "sim-stages" }, system.stages.map((stage) => this.stage(stage)))));
+    this.drawBody(system);
+  }
+
+  stage(stage) {
+    const spark = area(stage.history.map((_, i) => i), stage.history, colour(this.app.root, "muted"), 0.5);
+    return h("div", { class: "sim-stage" }, h("span", { class: "sim-small" }, h("span", { class: "sim-dot", "data-tone": stage.ok ? "ok" : "critical" }), stage.label),
+      h("strong", {}, stage.value), h("span", { class: "sim-small" }, stage.detail), h("div", {}, spark));
+  }
+
+  drawBody(system) {
+    const { kept, jobs, refused, channels, dead_letters: dead } = system;
+    show(this.body, [kept, jobs, refused, channels, dead], () => [
+      h("div", { class: "sim-halves" }, this.kept(kept), this.jobs(jobs, system.now)),
+      h("div", { class: "sim-halves" }, this.refused(refused), this.channels(channels, dead)),
+    ]);
+  }
+
+  kept(kept) {
+    const total = kept.reduce((sum, line) => sum + (line.bytes ?? 0), 0);
+    return card("Kept", bytes(total), table(kept.map((line) => [line.name, muted(`${line.retention_days} days`), bar(total ? (line.bytes ?? 0) / total : 0, "cpu"), right(bytes(line.bytes)), right(number(line.rows), true)])));
+  }
+
+  jobs(jobs, now) {
+    const next = (job) => (job.next_at ? (job.next_at - now > 90_000 ? moment(job.next_at, now) : `in ${lasted(job.next_at - now)}`) : "—");
+    return card("Jobs", null, table(jobs.map((job) => [job.name, muted(job.every_s ? `every ${job.every_s}${THIN}s` : "daily"),
+      muted([`${job.late} late`, job.skipped && `${job.skipped} skipped`, job.failed && `${job.failed} failed`].filter(Boolean).join(", ")),
+      right(job.last_ms === null ? "—" : `${job.last_ms}${THIN}ms`, true), right(next(job))])));
+  }
+
+  refused(refused) {
+    return card("Refused samples", "since the start", refused.length ? table(refused.map((line) => [line.reason, muted(line.host), right(number(line.count))])) : nothing("None.", "Samples that are refused are counted here with the reason."));
+  }
+
+  channels(channels, dead) {
+    const rows = channels.map((channel) => [channel.name, h("span", { class: channel.ok ? "sim-muted" : "" }, channel.detail), right(`${channel.sent_today} today`), right(`${channel.waiting} waiting`), channel.dead ? tag(`${channel.dead} given up`, "critical") : ""]);
+    const letters = dead.map((letter) => h("p", { class: "sim-small" }, `${moment(letter.at)} ${letter.channel}, ${letter.host}, ${letter.what}: ${letter.error}`));
+    return card("Channels", null, table(rows), letters);
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.stream.close();
+  }
+}
+
+const table = (rows) => h("table", { class: "sim-table" }, h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => (cell?.tagName === "TD" ? cell : h("td", { style: { verticalAlign: "middle" } }, cell)))))));
+const right = (text, wide = false) => h("td", { class: `sim-right sim-muted ${wide ? "sim-wide" : ""}` }, text);
+const muted = (text) => h("span", { class: "sim-muted" }, text);
