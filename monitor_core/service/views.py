@@ -77,7 +77,7 @@ def timeline_view(
             lines.append({"at": row.due_at, "what": f"{row.channel} waits ({row.event})", "detail": detail})
     if incident.acknowledged_at is not None:
         lines.append({"at": incident.acknowledged_at, "what": "acknowledged", "detail": incident.note or ""})
-    return sorted(lines, key=lambda line: int(line["at"]))
+    return sorted(lines, key=lambda line: int(line["at"]) // 1000)
 
 
 def series_view(series: Series) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class StateStore:
             return int(db.execute("SELECT coalesce(max(id), 0) FROM incident").fetchone()[0])
 
     def timeline(self, incident_id: int) -> list[TimelineEvent]:
-        query = "SELECT incident, at, what, detail FROM incident_event WHERE incident = ? ORDER BY at, rowid"
+        query = "SELECT incident, at, what, detail FROM incident_event WHERE incident = ? ORDER BY at / 1000, rowid"
         with self._file.read() as db:
             return [TimelineEvent(*row) for row in db.execute(query, (incident_id,))]
 

@@ -64,7 +64,7 @@ class System {
 
   kept(kept) {
     const total = kept.reduce((sum, line) => sum + (line.bytes ?? 0), 0);
-    return card("Kept", bytes(total), table(kept.map((line) => [line.name, muted(`${line.retention_days} days`), bar(total ? (line.bytes ?? 0) / total : 0, "cpu"), right(bytes(line.bytes)), right(number(line.rows), true)])));
+    return card("Kept", bytes(total), table(kept.map((line) => [line.name, muted(`${line.retention_days} days`), h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(total ? (line.bytes ?? 0) / total : 0, "cpu")), right(bytes(line.bytes)), right(number(line.rows), true)])));
   }
 
   jobs(jobs, now) {

@@ -127,6 +127,8 @@ export class FleetChart {
       own?.metrics[this.metric].mean.push(value);
     });
     const Plotly = await plotly();
+    // an incident may just be adding its line: then it brings this point itself
+    if (this.plot.data.length !== x.length) return;
     await Plotly.extendTraces(this.plot, { x: x.map((v) => [v]), y: y.map((v) => [v]) }, x.map((_, i) => i), MOST_POINTS);
     await this.move();
     this.plot.dataset.points = this.plot.data[0].x.length;
