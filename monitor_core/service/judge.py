@@ -17,6 +17,7 @@ from monitor_core.frame import HISTORY_AGE_MS, Frame, IntArray, rounds
 from monitor_core.incidents import Incident, Kind
 from monitor_core.scores import Scores
 from monitor_core.service.decisions import Batch, Desk, anomaly_bits
+from monitor_core.storage.journal import EntryKind
 from monitor_core.storage.state import Decided
 from monitor_core.storage.timeseries import Anomaly
 
@@ -36,6 +37,7 @@ class Judge:
         self.policy = PolicyState()
         self.desk = Desk([], 0, channels, scorer)
         self.kept_quiet = 0
+        self.ways = {EntryKind.SAMPLES: self.samples, EntryKind.ASKED: self.asked, EntryKind.ANOMALY: self.posted}
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         """Go back to a snapshot made by `snapshots`. Raises ValueError for one of another version."""
@@ -78,6 +80,12 @@ class Judge:
         batch = Batch(frame, scores, arrived)
         counted = self._walk(self.policy, self.desk, batch, newer, out)
         return scores, _anomalies(self.desk, batch, counted, out)
+
+    def posted(self, frame: Frame, arrived: IntArray, out: Decided) -> tuple[Scores, list[Anomaly]]:
+        """Anomalies that somebody else found: kept as they are, neither learned from nor decided upon."""
+        scores = self.scorer.peek(frame)
+        batch = Batch(frame, scores, arrived)
+        return scores, _described(batch, np.arange(len(frame)), [None] * len(frame))
 
     def silence(self, now: int, simulated: Mapping[str, bool], out: Decided) -> None:
         """Who has been quiet for too long?"""
@@ -154,9 +162,13 @@ def _anomalies(desk: Desk, batch: Batch, counted: IntArray, out: Decided) -> lis
     """Mark the counted samples in the batch's scores and describe each."""
     if not len(counted):
         return []
+    batch.scores.anomaly[counted] = anomaly_bits(batch.scores, counted)
+    return _described(batch, counted, desk.count(batch, counted, out))
+
+
+def _described(batch: Batch, rows: IntArray, incident_ids: Sequence[int | None]) -> list[Anomaly]:
     frame, scores = batch.frame, batch.scores
     breached = np.logical_or.reduce(scores.breach, axis=1)
-    scores.anomaly[counted] = anomaly_bits(scores, counted)
     return [
         Anomaly(
             host=frame.hosts[frame.code[row]],
@@ -167,5 +179,5 @@ def _anomalies(desk: Desk, batch: Batch, counted: IntArray, out: Decided) -> lis
             incident_id=incident_id,
             contributions=tuple(scores.contributions[row].tolist()),
         )
-        for row, incident_id in zip(counted.tolist(), desk.count(batch, counted, out), strict=True)
+        for row, incident_id in zip(rows.tolist(), incident_ids, strict=True)
     ]

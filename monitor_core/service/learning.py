@@ -159,7 +159,8 @@ class Learning:
     def _run(self, reason: str) -> None:
         try:
             info = self._train(reason)
-            text = f"Version {info.version} learned from {info.samples:,} normal samples of {info.hosts} hosts"
+            hosts = "1 host" if info.hosts == 1 else f"{info.hosts} hosts"
+            text = f"Version {info.version} learned from {info.samples:,} normal samples of {hosts}"
             self._tell(state="done", step="ready", progress=1.0, message=text, version=info.version)
         except training.TooLittleHistory as error:
             self._tell(state="failed", message=str(error))

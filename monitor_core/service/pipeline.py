@@ -166,8 +166,7 @@ class Pipeline:
     ) -> list[Judged]:
         self._meet(kind, frame, arrived, out)
         try:
-            judging = self.judge.asked if kind is EntryKind.ASKED else self.judge.samples
-            scores, anomalies = judging(frame, arrived, out)
+            scores, anomalies = self.judge.ways[kind](frame, arrived, out)
             self.last_error = None
         except Exception as error:  # acknowledged samples are stored even when a detector has a fault
             log.exception("samples could not be judged; they are stored without a score")
@@ -175,7 +174,7 @@ class Pipeline:
             scores, anomalies = empty_scores(len(frame), len(METRICS)), []
         bounds = np.cumsum([len(entry.frame) for entry in entries])[:-1].tolist()
         judged = split_by_entry([entry.position for entry in entries], bounds, frame, scores, anomalies)
-        if kind is EntryKind.ASKED:
+        if kind is not EntryKind.SAMPLES:
             judged = [item.without_samples() for item in judged]
         out.scored = [(item.position, item.to_bytes()) for item in judged]
         return judged
@@ -195,7 +194,7 @@ class Pipeline:
 
     def _meet(self, kind: EntryKind, frame: Frame, arrived: IntArray, out: Decided) -> None:
         """Hosts that were never seen, or of which older samples came, go to the host table."""
-        if kind is EntryKind.ASKED:
+        if kind is not EntryKind.SAMPLES:
             return
         self._counters.count_samples(len(frame))
         first = np.full(len(frame.hosts), np.iinfo(np.int64).max)

@@ -15,7 +15,7 @@ from monitor_core.frame import Frame
 from monitor_core.service.judge import Judge
 from monitor_core.service.pipeline import Pipeline
 from monitor_core.service.storing import Storing
-from monitor_core.storage.journal import Entry, EntryKind, Journal
+from monitor_core.storage.journal import Entry, Journal
 from monitor_core.storage.state import Decided, StateStore
 
 log = logging.getLogger("monitor.recovery")
@@ -54,8 +54,7 @@ def _replay(judge: Judge, journal: Journal, after: int, through: int) -> None:
     for entry in _entries(journal, after, through):
         frame = Frame.from_bytes(entry.body)
         arrived = np.full(len(frame), entry.arrived_at)
-        judging = judge.asked if entry.kind is EntryKind.ASKED else judge.samples
-        judging(frame, arrived, Decided())
+        judge.ways[entry.kind](frame, arrived, Decided())
 
 
 def _entries(journal: Journal, after: int, through: int | None) -> Iterator[Entry]:

@@ -51,7 +51,7 @@ class Judged:
         """Read back what was laid beside a journal entry."""
         scores, anomalies = msgspec.msgpack.decode(entry.scored or b"", type=tuple[bytes, tuple[Anomaly, ...]])
         judged = Judged(entry.position, Frame.from_bytes(entry.body), Scores.from_bytes(scores), anomalies)
-        return judged.without_samples() if entry.kind is EntryKind.ASKED else judged
+        return judged if entry.kind is EntryKind.SAMPLES else judged.without_samples()
 
 
 def split_by_entry(

@@ -27,9 +27,11 @@ def pack_floats(column: FloatArray) -> Packed:
     there = column[~missing]
     bitmap = np.packbits(missing).tobytes() if missing.any() else b""
     for decimals in range(4):
-        whole = np.rint(there * 10.0**decimals)
-        if np.abs(whole).max(initial=0) < 2**40 and _same_bits(whole / 10.0**decimals, there):
-            width, payload = _pack_differences(whole.astype(np.int64))
+        if np.abs(there).max(initial=0) >= 2**30:
+            break
+        whole = np.rint(there * 10.0**decimals).astype(np.int64)
+        if _same_bits(whole / 10.0**decimals, there):
+            width, payload = _pack_differences(whole)
             return decimals, width, bitmap, payload
     shuffled = there.astype("<f8").view(np.uint8).reshape(-1, 8).T.tobytes()
     return RAW, 8, bitmap, zlib.compress(shuffled, LEVEL)

@@ -247,7 +247,8 @@ class SqliteStore:
     def _tier(self, start: int, stop: int, max_points: int) -> tuple[Tier, int]:
         """The finest tier that has so far back and is not too much to read, and the width of a bucket (0: raw)."""
         width = (stop - start) / max_points
-        if stop - start <= RAW_HOURS * HOUR_MS and width < TIER_MS[Tier.MINUTE]:
+        is_short = stop - start <= RAW_HOURS * HOUR_MS and width < TIER_MS[Tier.MINUTE]
+        if is_short and not self._is_gone("chunk", start):
             return Tier.RAW, 0
         tier = Tier.HALF_HOUR if width >= TIER_MS[Tier.HALF_HOUR] or self._is_gone("minute", start) else Tier.MINUTE
         step = TIER_MS[tier]
@@ -255,7 +256,7 @@ class SqliteStore:
 
     def _is_gone(self, table: str, start: int) -> bool:
         newest = max((time for time, _ in self._newest.values()), default=0)
-        return newest - start > self._days[table] * DAY_MS
+        return max(newest, self._kept_at) - start > self._days[table] * DAY_MS
 
     def _raw(self, db: sqlite3.Connection, head: list[HeadPart], host: int, start: int, stop: int) -> Raw:
         keys = [hour << 32 | host for hour in range(start // HOUR_MS, -(-stop // HOUR_MS))]

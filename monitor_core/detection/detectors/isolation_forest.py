@@ -53,7 +53,8 @@ def _raw(forest: Forest, table: npt.NDArray[np.float32]) -> FloatArray:
     node = np.repeat(forest.roots[:, None], n, axis=1)
     for _ in range(forest.depth):
         node = forest.left[node] + (flat[base + forest.feature[node]] > forest.threshold[node])
-    depths = forest.path[node].sum(axis=0)
+    # added tree by tree, as scikit-learn does: sum() would group the trees otherwise when there is only one row
+    depths = np.add.accumulate(forest.path[node], axis=0)[-1]
     return np.exp2(-depths / forest.normaliser)
 
 

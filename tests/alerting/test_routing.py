@@ -1,0 +1,20 @@
+import pytest
+
+from monitor_core.alerting.routing import RoutingReason, route
+from monitor_core.notifications import Event
+from tests.builders import incident
+
+CASES = [
+    (Event.OPENED, {}, ["slack"], ("slack",), RoutingReason.FIRST_NOTIFICATION),
+    (Event.OPENED, {"from_history": True}, ["slack"], (), RoutingReason.FROM_HISTORY),
+    (Event.OPENED, {"told": True}, ["slack"], (), RoutingReason.ALREADY_TOLD),
+    (Event.OPENED, {}, [], (), RoutingReason.NO_CHANNEL),
+    (Event.RESOLVED, {"told": True}, ["slack", "console"], ("slack", "console"), RoutingReason.RESOLVED_AFTER_TOLD),
+    (Event.RESOLVED, {}, ["slack"], (), RoutingReason.NOT_TOLD_WHEN_OPENED),
+]
+
+
+@pytest.mark.parametrize(("event", "changes", "channels", "told", "reason"), CASES)
+def test_it_tells_an_episode_once_and_says_why(event, changes, channels, told, reason):
+    routed = route(event, incident(**changes), channels)
+    assert (routed.channels, routed.reason) == (told, reason)

@@ -1,0 +1,112 @@
+import random
+
+import numpy as np
+import pytest
+from sklearn.ensemble import IsolationForest
+
+from monitor_core.detection import training
+from monitor_core.detection.detectors import isolation_forest
+from monitor_core.detection.features import FEATURES
+from monitor_core.detection.model_registry import ModelDamaged, ModelInfo, ModelRegistry
+from tests.builders import steady
+
+RNG = np.random.default_rng(3)
+TABLE = RNG.normal(size=(4_000, len(FEATURES)))
+PROBES = RNG.normal(size=(3_000, len(FEATURES))) * 2
+
+
+def info(version=1):
+    return ModelInfo(version, 0, 4_000, 3, True, 0, 1, "by hand", 1.0, 0.001)
+
+
+@pytest.fixture(scope="module")
+def forest():
+    return training.fit(TABLE)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_arrays_score_as_scikit_learn_does(seed):
+    model = IsolationForest(n_estimators=100, random_state=seed).fit(TABLE.astype(np.float32))
+    ours = isolation_forest.raw_scores(training.flatten(model, TABLE), PROBES)
+    theirs = -model.score_samples(PROBES.astype(np.float32))
+    assert np.abs(ours - theirs).max() < 1e-14
+    assert ((ours > 0.5) == (theirs > 0.5)).all()
+
+
+def test_a_small_training_set_works_too():
+    few = TABLE[:3]
+    model = IsolationForest(n_estimators=10, random_state=0).fit(few.astype(np.float32))
+    ours = isolation_forest.raw_scores(training.flatten(model, few), PROBES)
+    assert np.abs(ours + model.score_samples(PROBES.astype(np.float32))).max() < 1e-14
+
+
+def test_the_same_rows_and_seed_give_the_same_forest(forest):
+    again = training.fit(TABLE)
+    assert isolation_forest.raw_scores(again, PROBES).tobytes() == isolation_forest.raw_scores(forest, PROBES).tobytes()
+
+
+def test_one_row_scores_as_it_does_among_many(forest):
+    many = isolation_forest.raw_scores(forest, PROBES)
+    for n in (1, 2, 3, 8, 100):
+        assert isolation_forest.raw_scores(forest, PROBES[7 : 7 + n]).tobytes() == many[7 : 7 + n].tobytes()
+
+
+def test_the_typical_row_scores_low_and_a_far_one_high(forest):
+    far = np.full((1, len(FEATURES)), 9.0)
+    assert isolation_forest.score(forest, np.zeros((1, len(FEATURES))))[0] < 0.1
+    assert isolation_forest.score(forest, far)[0] > 0.75
+
+
+def test_features_are_those_of_normal_samples_after_warm_up():
+    frame = steady(n=200)
+    normal = np.ones(200, np.bool_)
+    normal[150:] = False
+    assert 80 < len(training.feature_table([(frame, normal)], 15_000)) < 100
+
+
+def test_a_saved_version_scores_the_same_bit_for_bit(tmp_path, forest):
+    registry = ModelRegistry(tmp_path)
+    registry.save(info(), forest)
+    found, loaded = registry.load(1)
+    assert found == info()
+    assert isolation_forest.score(loaded, PROBES).tobytes() == isolation_forest.score(forest, PROBES).tobytes()
+
+
+def test_a_thousand_damaged_files_give_no_score_at_all(tmp_path, forest):
+    registry = ModelRegistry(tmp_path)
+    registry.save(info(), forest)
+    lots = random.Random(11)
+    for i in range(1_000):
+        path = tmp_path / "v0001" / ("forest.npz" if i % 2 else "manifest.json")
+        whole = path.read_bytes()
+        path.write_bytes(damaged(whole, lots))
+        with pytest.raises(ModelDamaged):
+            registry.load(1)
+        path.write_bytes(whole)
+    registry.load(1)
+
+
+def damaged(whole, lots):
+    at = lots.randrange(len(whole))
+    if lots.random() < 0.2:
+        return whole[:at]
+    return whole[:at] + bytes([whole[at] ^ (1 << lots.randrange(8))]) + whole[at + 1 :]
+
+
+def test_a_missing_file_and_a_link_are_refused(tmp_path, forest):
+    registry = ModelRegistry(tmp_path)
+    registry.save(info(), forest)
+    path = tmp_path / "v0001" / "forest.npz"
+    path.rename(tmp_path / "elsewhere.npz")
+    with pytest.raises(ModelDamaged, match="cannot be read"):
+        registry.load(1)
+    path.symlink_to(tmp_path / "elsewhere.npz")
+    with pytest.raises(ModelDamaged, match="link"):
+        registry.load(1)
+
+
+def test_a_draft_that_was_never_finished_is_no_version(tmp_path):
+    (tmp_path / ".draft-3").mkdir()
+    registry = ModelRegistry(tmp_path)
+    assert registry.versions() == []
+    assert registry.next_version() == 1

@@ -1,0 +1,31 @@
+import socket
+
+from monitor_core.service.live import Latest, quantiles
+from monitor_core.service.server import set_no_delay
+from monitor_core.scores import empty_scores
+from tests.builders import T0, one, steady
+
+
+def test_listeners_pass_no_delay_on_to_their_connections():
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        assert set_no_delay() >= 1
+        with socket.create_connection(listener.getsockname()):
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_latest_sample_is_the_newest_and_not_the_last_to_arrive():
+    latest = Latest()
+    frame = steady(("a", "b"), n=5)
+    assert latest.take(frame, empty_scores(10, 4)).tolist() == [0, 1]
+    assert latest.take(one("a", at=T0, cpu=99), empty_scores(1, 4)).tolist() == []
+    assert latest.time[0] == T0 + 12_000
+
+
+def test_quantiles_leave_missing_metrics_out():
+    spread = quantiles(one().values)
+    assert spread[1, 0] == 30
+    assert str(spread[1, 3]) == "nan"

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from monitor_core.settings import Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def load(**environ):
+    return load_settings(environ, None)
+
+
+def test_the_defaults_are_usable():
+    settings = load()
+    assert settings.limits() == {"cpu": 85, "memory": 85, "disk": 90, "disk_io": None}
+    assert settings.host_name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAMPLE_INTERVAL_SECONDS", "0.01"),
+        ("SIMULATED_HOSTS", "many"),
+        ("LIMIT_CPU", "101"),
+        ("MONITOR_ROLE", "boss"),
+        ("HOST_LIMITS", '{"a":{"gpu":1}}'),
+        ("API_TOKEN", "short"),
+        ("SLACK_WEBHOOK_URL", "http://example.com/canary"),
+    ],
+)
+def test_a_fault_is_one_line_that_names_the_setting(name, value):
+    with pytest.raises(SettingsError) as fault:
+        load(**{name: value})
+    assert str(fault.value).startswith(f"{name}: ")
+    assert "\n" not in str(fault.value)
+    assert "canary" not in str(fault.value)
+
+
+def test_every_fault_has_its_line():
+    with pytest.raises(SettingsError) as fault:
+        load(SIMULATED_HOSTS="-1", LIMIT_CPU="x")
+    assert len(str(fault.value).splitlines()) == 2
+
+
+def test_an_empty_limit_is_no_limit():
+    assert load(LIMIT_CPU="").limits()["cpu"] is None
+
+
+def test_a_secret_may_come_from_a_file(tmp_path):
+    (tmp_path / "token").write_text("canary-token\n")
+    settings = load(API_TOKEN_FILE=str(tmp_path / "token"))
+    assert settings.api_token.get_secret_value() == "canary-token"
+    assert "canary" not in f"{settings!r}{settings}{settings.model_dump()}"
+
+
+def test_a_missing_secret_file_is_a_fault(tmp_path):
+    with pytest.raises(SettingsError, match="API_TOKEN_FILE: cannot be read"):
+        load(API_TOKEN_FILE=str(tmp_path / "none"))
+
+
+def test_a_secret_given_twice_is_a_fault(tmp_path):
+    (tmp_path / "token").write_text("canary-token")
+    with pytest.raises(SettingsError, match="not both"):
+        load(API_TOKEN="canary-other", API_TOKEN_FILE=str(tmp_path / "token"))
+
+
+def test_the_environment_outranks_the_env_file(tmp_path):
+    (tmp_path / ".env").write_text("SIMULATED_HOSTS=3\nLIMIT_CPU=70\n")
+    settings = load_settings({"LIMIT_CPU": "60"}, tmp_path / ".env")
+    assert (settings.simulated_hosts, settings.limit_cpu) == (3, 60)
+
+
+def test_a_token_for_influxdb_without_its_url_is_a_notice_and_no_error():
+    assert load(INFLUXDB_TOKEN="canary").notices() == [
+        "INFLUXDB_URL is not set, so samples are kept in the embedded store."
+    ]
+
+
+def test_every_setting_is_documented():
+    text = (ROOT / "docs" / "settings.md").read_text()
+    missing = [name for name in Settings.model_fields if f"`{name.upper()}`" not in text]
+    assert missing == []
+
+
+def test_the_example_file_names_only_settings_that_exist():
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    names = [line.lstrip("# ").split("=")[0] for line in lines if "=" in line]
+    assert [name for name in names if name.removesuffix("_FILE").lower() not in Settings.model_fields] == []
+    load_settings({}, ROOT / ".env.example")
