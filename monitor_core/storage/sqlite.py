@@ -19,6 +19,7 @@ from monitor_core.frame import FloatArray, Frame, IntArray
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores, empty_scores
 from monitor_core.storage import rollups
+from monitor_core.storage.answers import no_raw, series_of, spread, with_band
 from monitor_core.storage.head import HeadPart, split_hours
 from monitor_core.storage.rollups import HOUR_MS, Raw, Rollup
 from monitor_core.storage.timeseries import TIER_MS, Anomaly, Kept, Series, StoreHealth, StoreUnavailable, Tier
@@ -116,19 +117,19 @@ class SqliteStore:
         number = self._hosts.get(host)
         tier, width = self._tier(start, stop, max_points)
         if number is None:
-            return _series(host, rollups.empty(_M), tier, width)
+            return series_of(host, rollups.empty(_M), tier, width)
         with self._read() as (db, head):
             if width == 0:
                 raw = self._raw(db, head, number, start, stop)
                 band = self._rollup(db, head, number, start, stop, Tier.MINUTE)
                 if len(raw.time) <= max_points:
-                    return _raw_series(host, raw, band)
+                    return raw_series(host, raw, band)
                 width = -(-(stop - start) // max_points)
-                found = _with_band(rollups.roll_up(raw, width), band)
-                return _series(host, found, Tier.RAW, width)
+                found = with_band(rollups.roll_up(raw, width), band)
+                return series_of(host, found, Tier.RAW, width)
             found = self._rollup(db, head, number, start, stop, tier)
         wide = rollups.combine(found, width) if width > TIER_MS[tier] else found
-        return _series(host, wide, tier, width)
+        return series_of(host, wide, tier, width)
 
     def fleet(self, start: int, stop: int, max_points: int) -> tuple[IntArray, FloatArray]:
         hours = (stop - start) / HOUR_MS
@@ -139,7 +140,7 @@ class SqliteStore:
         with self._read() as (db, head):
             parts = [self._rollup(db, head, number, start, stop, tier) for number in self._hosts.values()]
         means = [rollups.combine(part, width) if width > step else part for part in parts if len(part.start)]
-        return _spread(means)
+        return spread(means)
 
     def latest(self, since: int) -> Frame:
         with self._view:
@@ -265,7 +266,7 @@ class SqliteStore:
         parts = [Raw.from_bytes(row[0]) for row in db.execute(query, keys)]
         parts += [part.of(host) for part in head]
         if not any(len(part.time) for part in parts):
-            return _no_raw()
+            return no_raw()
         return rollups.merge(parts).between(start, stop)
 
     def _rollup(
@@ -374,64 +375,3 @@ def _faults(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, msgspec.MsgspecError) as error:
         raise StoreUnavailable(f"{path.name}: {error}") from error
-
-
-def _no_raw() -> Raw:
-    none = np.zeros(0, np.int64)
-    table = np.zeros((0, _M))
-    return Raw(none, table, np.zeros(0), np.zeros(0, np.uint8), table, table)
-
-
-def _series(host: str, found: Rollup, tier: Tier, width: int) -> Series:
-    return Series(
-        host, found.start, found.minimum, found.mean, found.maximum, found.count, found.anomalies, found.low,
-        found.high, found.score, tier, width,
-    )  # fmt: skip
-
-
-def _raw_series(host: str, raw: Raw, band: Rollup) -> Series:
-    """Raw samples; where the expected range is no longer beside them, that of their minute."""
-    low, high = _band_at(raw.time, band, raw.low, raw.high)
-    there = ~np.isnan(raw.values)
-    bits = ((raw.anomaly[:, None] >> np.arange(_M)) & 1).astype(np.int64)
-    return Series(
-        host, raw.time, raw.values, raw.values, raw.values, there.astype(np.int64), bits, low, high, raw.score,
-        Tier.RAW, 0,
-    )  # fmt: skip
-
-
-def _with_band(found: Rollup, band: Rollup) -> Rollup:
-    low, high = _band_at(found.start, band, found.low, found.high)
-    return Rollup(
-        found.start, found.minimum, found.mean, found.maximum, found.count, found.anomalies, low, high, found.score
-    )
-
-
-def _band_at(time: IntArray, band: Rollup, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    if not len(band.start) or not len(time):
-        return low, high
-    minute = time - time % TIER_MS[Tier.MINUTE]
-    place = np.searchsorted(band.start, minute).clip(0, len(band.start) - 1)
-    same = (band.start[place] == minute)[:, None]
-    filled = [
-        np.where(np.isnan(mine) & same, theirs[place], mine) for mine, theirs in ((low, band.low), (high, band.high))
-    ]
-    return filled[0], filled[1]
-
-
-def _spread(parts: list[Rollup]) -> tuple[IntArray, FloatArray]:
-    """5, 50 and 95 % of the hosts' means per bucket."""
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros((0, _M, 3))
-    times = np.unique(np.concatenate([part.start for part in parts]))
-    table = np.full((len(parts), len(times), _M), np.nan)
-    for i, part in enumerate(parts):
-        table[i, np.searchsorted(times, part.start)] = part.mean
-    out = np.full((len(times), _M, 3), np.nan)
-    for b in range(len(times)):
-        for m in range(_M):
-            column = table[:, b, m]
-            column = column[~np.isnan(column)]
-            if len(column):
-                out[b, m] = np.quantile(column, (0.05, 0.5, 0.95))
-    return times, out

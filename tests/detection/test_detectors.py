@@ -47,9 +47,8 @@ def test_the_input_is_unchanged(forest):
 def test_the_same_samples_give_the_same_scores_however_they_are_cut(forest):
     frame = steady(("a", "b", "c"), n=300)
     whole = scorer(forest).score(frame)
-    cut, parts = scorer(forest), []
-    for rows in np.array_split(np.arange(len(frame)), 17):
-        parts.append(cut.score(frame.take(rows)).score)
+    cut = scorer(forest)
+    parts = [cut.score(frame.take(rows)).score for rows in np.array_split(np.arange(len(frame)), 17)]
     assert np.concatenate(parts).tobytes() == whole.score.tobytes()
 
 

@@ -1,8 +1,8 @@
 import socket
 
+from monitor_core.scores import empty_scores
 from monitor_core.service.live import Latest, quantiles
 from monitor_core.service.server import set_no_delay
-from monitor_core.scores import empty_scores
 from tests.builders import T0, one, steady
 
 

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_the_first_fault_comes_within_two_minutes_and_is_a_cpu():
 @pytest.mark.parametrize("seed", range(20))
 def test_no_host_has_two_faults_at_once(seed):
     faults = [f for f in Schedule(seed, 6, T0).overlapping(T0, T0 + 86_400_000) if not f.benign]
-    for before, after in zip(faults, faults[1:], strict=False):
+    for before, after in pairwise(faults):
         assert before.host != after.host or before.stop <= after.start
 
 

@@ -1,0 +1,51 @@
+# Everything a developer can do here; `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench crash-test service simulator
+
+help: ## what can be done
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+run: .venv/ready ## the whole product on http://127.0.0.1:8000
+	$(BIN)/streamlit run app.py
+
+test: .venv/ready-dev ## all tests, a few minutes
+	$(BIN)/python -m pytest
+
+check: .venv/ready-dev ## format, lint, types, imports, sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house
+
+format: .venv/ready-dev ## put every file into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/ready-dev ## the figures: hot path, store, pipeline
+	$(BIN)/python -m benchmarks.hot_path
+	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.tick
+
+crash-test: .venv/ready-dev ## kill -9 twenty times under load
+	KILLS=20 $(BIN)/python -m pytest tests/crash -s
+
+service: .venv/ready ## the service without pages
+	$(BIN)/python -m monitor_core
+
+simulator: .venv/ready ## post simulated samples to BACKEND_URL
+	$(BIN)/python -m simulator
+
+.venv/ready: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/ready-dev: .venv/ready requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
