@@ -1,4 +1,4 @@
-"""The original's way, for comparison: per sample one synchronous write to the database over HTTP and one one-row predict.
+"""The original's way, for comparison: per sample one synchronous write over HTTP and one one-row predict.
 
 The database is a local server that answers 204 at once, which is kinder than a real one.
 """

@@ -1,4 +1,4 @@
-"""A tick of 1,000 simulated hosts through the whole pipeline, with six live streams open; p99 of /ingest beside a slow Slack."""
+"""A tick of 1,000 hosts through the whole pipeline with six live streams open; /ingest beside a slow Slack."""
 
 from __future__ import annotations
 

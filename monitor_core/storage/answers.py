@@ -25,7 +25,7 @@ def series_of(host: str, found: Rollup, tier: Tier, width: int) -> Series:
     )  # fmt: skip
 
 
-def rawseries_of(host: str, raw: Raw, band: Rollup) -> Series:
+def raw_series(host: str, raw: Raw, band: Rollup) -> Series:
     """Raw samples; where the expected range is no longer beside them, that of their minute."""
     low, high = _band_at(raw.time, band, raw.low, raw.high)
     there = ~np.isnan(raw.values)

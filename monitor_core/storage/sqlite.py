@@ -19,7 +19,7 @@ from monitor_core.frame import FloatArray, Frame, IntArray
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores, empty_scores
 from monitor_core.storage import rollups
-from monitor_core.storage.answers import no_raw, series_of, spread, with_band
+from monitor_core.storage.answers import no_raw, raw_series, series_of, spread, with_band
 from monitor_core.storage.head import HeadPart, split_hours
 from monitor_core.storage.rollups import HOUR_MS, Raw, Rollup
 from monitor_core.storage.timeseries import TIER_MS, Anomaly, Kept, Series, StoreHealth, StoreUnavailable, Tier
