@@ -48,28 +48,7 @@ def router(service: Service) -> APIRouter:
 def _add_samples(routes: APIRouter, service: Service) -> None:
     @routes.post("/ingest", summary="Take samples: one, a list, or columns")
     async def ingest(request: Request) -> Response:
-        body = await request.body()
-        now = service.clock.now_ms()
-        try:
-            large = len(body) > LARGE_BODY
-            parsed = await asyncio.to_thread(parse_body, body, now) if large else parse_body(body, now)
-        except BadBody as error:
-            service.counters.refuse([(error.detail, "")])
-            raise Problem(error.status, error.detail) from None
-        rejected = [rejection_view(item) for item in parsed.rejected]
-        service.counters.refuse([(item.reason, "") for item in parsed.rejected])
-        service.counters.ignored_fields += parsed.ignored_fields
-        if not len(parsed.frame):
-            raise Problem(422, parsed.rejected[0].reason, rejected=rejected, accepted=0)
-        await durably(service, parsed.frame)
-        return json(
-            {
-                "status": "success",
-                "timestamp": isoformat(int(parsed.frame.time[0])),
-                "accepted": len(parsed.frame),
-                "rejected": rejected,
-            }
-        )
+        return await ingest_body(service, await request.body())
 
     @routes.get("/metrics", summary="The last ten minutes of a host")
     async def metrics(
@@ -130,6 +109,31 @@ def _add_verdicts(routes: APIRouter, service: Service) -> None:
         if format == "csv":
             return csv_response("anomalies.csv", rows, ("_time", "host", *METRICS, "score", "reason", "incident"))
         return json(rows)
+
+
+async def ingest_body(service: Service, body: bytes) -> Response:
+    """Parse, commit, answer."""
+    now = service.clock.now_ms()
+    try:
+        large = len(body) > LARGE_BODY
+        parsed = await asyncio.to_thread(parse_body, body, now) if large else parse_body(body, now)
+    except BadBody as error:
+        service.counters.refuse([(error.detail, "")])
+        raise Problem(error.status, error.detail) from None
+    rejected = [rejection_view(item) for item in parsed.rejected]
+    service.counters.refuse([(item.reason, "") for item in parsed.rejected])
+    service.counters.ignored_fields += parsed.ignored_fields
+    if not len(parsed.frame):
+        raise Problem(422, parsed.rejected[0].reason, rejected=rejected, accepted=0)
+    await durably(service, parsed.frame)
+    return json(
+        {
+            "status": "success",
+            "timestamp": isoformat(int(parsed.frame.time[0])),
+            "accepted": len(parsed.frame),
+            "rejected": rejected,
+        }
+    )
 
 
 async def durably(service: Service, frame: Frame, kind: EntryKind = EntryKind.SAMPLES) -> None:
