@@ -26,10 +26,11 @@ format: .venv/ready-dev ## put every file into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready-dev ## the figures: hot path, store, pipeline
+bench: .venv/ready-dev ## the figures: hot path, store, pipeline, pixels
 	$(BIN)/python -m benchmarks.hot_path
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.tick
+	$(BIN)/python -m benchmarks.pixels
 
 crash-test: .venv/ready-dev ## kill -9 twenty times under load
 	KILLS=20 $(BIN)/python -m pytest tests/crash -s

@@ -41,6 +41,9 @@ def build_service() -> Service:
     """The service with the simulated fleet beside this machine. Ends the program with one line when it cannot."""
     settings = load_settings_or_exit()
     log_plainly(settings.log_level)
+    if settings.monitor_role == "dashboard":
+        print("MONITOR_ROLE: dashboard is not there yet; all runs everything in one process", file=sys.stderr)
+        raise SystemExit(2)
     fleet = []
     try:
         if settings.simulated_hosts:

@@ -14,7 +14,7 @@ from monitor_core.detection import incident_policy
 from monitor_core.detection.incident_policy import PolicyState, Rules
 from monitor_core.detection.scorer import HISTORY_ROWS, Scorer
 from monitor_core.frame import HISTORY_AGE_MS, Frame, IntArray, rounds
-from monitor_core.incidents import Incident, Kind
+from monitor_core.incidents import Incident, Kind, Severity
 from monitor_core.scores import Scores
 from monitor_core.service.decisions import Batch, Desk, anomaly_bits
 from monitor_core.storage.journal import EntryKind
@@ -56,6 +56,8 @@ class Judge:
         silent = self.policy.rows(open_rows[Kind.SILENT])
         self.policy.is_open[:], self.policy.is_silent[:] = False, False
         self.policy.is_open[abnormal], self.policy.is_silent[silent] = True, True
+        worst = [i.host for i in open_incidents if i.kind is Kind.ABNORMAL and i.severity is Severity.CRITICAL]
+        self.policy.is_critical[self.policy.rows(worst)] = True
         incident_policy.start_clock(self.policy, now)
 
     def samples(self, frame: Frame, arrived: IntArray, out: Decided) -> tuple[Scores, list[Anomaly]]:

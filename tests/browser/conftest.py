@@ -55,6 +55,10 @@ class Product:
             assert time.monotonic() < end, "the product did not start"
             time.sleep(0.2)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def _is_up(self) -> bool:
         try:
             return urllib.request.urlopen(f"{self.url}/-/healthy", timeout=2).status == 200
@@ -77,7 +81,8 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+# as long as one module: Playwright leaves an event loop running in this thread
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     if not CHROMIUM.exists():
         pytest.skip("there is no Chromium at /usr/bin/chromium (apt-get install chromium)")
