@@ -135,7 +135,8 @@ class StateStore:
         return {name: int(rows.get(f"position.{name}", 0)) for name in names}
 
     def set_position(self, name: str, position: int) -> None:
-        self._file.run(lambda db: write_position(db, name, position))
+        """Shares the next commit, without waiting for it: after a crash a position may lag, never lead."""
+        self._file.submit(lambda db: write_position(db, name, position))
 
     def meta(self, key: str) -> str | None:
         with self._file.read() as db:

@@ -85,6 +85,7 @@ class Overview {
   takeState(state) {
     this.state = state;
     this.hosts = new Map(state.hosts.map((host) => [host.name, host]));
+    this.app.root.toggleAttribute("data-empty", !state.hosts.length);
     this.map.draw(state.hosts);
     this.takeIncidents(state.incidents);
     this.drawEarlier();
@@ -145,7 +146,7 @@ class Overview {
     const more = [h("b", {}, sent), `, ${plural(today.kept_quiet, "oddity", "oddities")} kept quiet`,
       invented ? ` · ${invented} of the ${hosts.length} hosts are simulated` : null];
     if (this.word === "gone") return;
-    if (!hosts.length) return this.head.say("muted", "No host yet", "The first sample of this machine arrives within seconds.");
+    if (!hosts.length) return this.head.say("muted", "No host yet", "This machine appears within seconds, others as soon as they send.");
     if (troubled) {
       const worst = incidents.some((incident) => incident.severity === "critical") ? "critical" : "warning";
       const verb = troubled === 1 ? "needs" : "need";
@@ -172,8 +173,8 @@ class Overview {
   drawIncidents() {
     const { incidents, channels, earlier } = this.state;
     const key = incidents.map((incident) => [incident.id, incident.state, incident.severity, incident.title]);
-    show(this.open, [key, earlier[0]?.id], () => {
-      if (!this.hosts.size) return [];
+    show(this.open, [key, earlier[0]?.id, !this.hosts.size], () => {
+      if (!this.hosts.size) return this.howToSend();
       if (!incidents.length) return this.well(earlier[0]);
       const now = this.now();
       this.cards = incidents.slice(0, 6).map((incident) => [incident, incidentCard(this.app, incident, { now, channels })]);
@@ -192,6 +193,11 @@ class Overview {
       const series = await get(`/api/v1/series?${query}`).catch(() => null);
       if (series?.time.length > 1) made.draw(series);
     }));
+  }
+
+  howToSend() {
+    const line = `curl -X POST ${location.origin}/ingest -H 'Content-Type: application/json' -d '{"host": "web-1", "cpu": 42, "memory": 61, "disk": 70}'`;
+    return h("section", { class: "sim-card sim-well" }, h("p", {}, h("b", {}, "Nothing has arrived yet. "), "A host is known from its first sample on:"), h("code", { class: "sim-code" }, line));
   }
 
   well(last) {
