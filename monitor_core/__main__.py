@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor_core.service.api import build_api
-from monitor_core.service.bootstrap import build
+from monitor_core.service.bootstrap import Service, build
 from monitor_core.service.server import CANNOT_START, log_plainly, running
 from monitor_core.settings import load_settings_or_exit
 
 GRACE_SECONDS = 3
+
+
+def with_lifespan(api: ASGIApp, service: Service) -> ASGIApp:
+    """The API, and the service started and stopped with the server."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await api(scope, receive, send)
+            return
+        await receive()
+        async with running(service):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return app
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,18 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     service.address = options.host
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running(service):
-            yield
-
-    app = Starlette(routes=[Mount("/", build_api(service))], lifespan=lifespan)
     uvicorn.run(
-        app,
+        with_lifespan(build_api(service), service),
         host=options.host,
         port=options.port,
         log_level="warning",
         access_log=False,
+        # nobody in front is trusted to say who is calling, and nobody needs to know what answers
+        proxy_headers=False,
+        server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return 0

@@ -52,13 +52,12 @@ class Schedule:
         return [Fault(FaultKind.NIGHTLY_BACKUP, self.backup_host, at, at + lasts) for at in begins]
 
     def _fault(self, number: int, at: int) -> Fault:
-        """The first live one is a CPU that everybody sees; then kinds and hosts by lot."""
-        kind = REAL[int(float(uniform(self.seed, 8, number)) * len(REAL))]
+        """Live ones take turns, beginning with a CPU that everybody sees; hosts, and kinds of the past, come by lot."""
+        lot = int(float(uniform(self.seed, 8, number)) * len(REAL))
+        kind = REAL[number % len(REAL) if number >= 0 else lot]
         # two of them run at once at most, and never on one host: neighbours in time take different hosts
         lots = max(1, self.hosts // 3)
         host = (int(float(uniform(self.seed, 9, number)) * lots) * 3 + number % 3) % self.hosts
-        if number == 0:
-            kind = FaultKind.CPU_SATURATION
         return Fault(kind, host, at, at + LASTS_MS[kind])
 
 

@@ -22,6 +22,7 @@ from monitor_core.detection.scorer import Scorer
 from monitor_core.service.clock import Clock, SystemClock
 from monitor_core.service.collecting import Collector, Source
 from monitor_core.service.counters import Counters
+from monitor_core.service.gathering import Gathering
 from monitor_core.service.judge import Judge
 from monitor_core.service.learning import Job, Learning, job_view
 from monitor_core.service.live import Live
@@ -61,6 +62,7 @@ class Service:
     store: TimeSeriesStore
     judge: Judge
     pipeline: Pipeline
+    gathering: Gathering
     storing: Storing
     live: Live
     learning: Learning
@@ -212,6 +214,7 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
         store=store,
         judge=judge,
         pipeline=pipeline,
+        gathering=Gathering(pipeline.accept),
         storing=storing,
         live=live,
         learning=learning,

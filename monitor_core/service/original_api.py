@@ -139,7 +139,10 @@ async def ingest_body(service: Service, body: bytes) -> Response:
 async def durably(service: Service, frame: Frame, kind: EntryKind = EntryKind.SAMPLES) -> None:
     """Return once it is on disk; 503 when it cannot be."""
     try:
-        await asyncio.wrap_future(service.pipeline.accept(frame, kind))
+        if kind is EntryKind.SAMPLES:
+            await service.gathering.accept(frame)
+        else:
+            await asyncio.wrap_future(service.pipeline.accept(frame, kind))
     except StateUnavailable as error:
         raise Problem(503, f"Nothing was taken: {error}", {"Retry-After": "5"}) from None
 

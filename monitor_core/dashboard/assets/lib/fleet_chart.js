@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { h, setText } from "./dom.js";
 import { RANGES } from "./parts.js";
-import { CONFIG, layout, local, plotly, tickformat, withGaps } from "./plot.js";
+import { CONFIG, layout, local, plotly, tickformat, watchHand, withGaps } from "./plot.js";
 import { colour, METRIC_COLOUR } from "./theme.js";
 
 const POINTS = 600;
@@ -17,12 +17,13 @@ export class FleetChart {
     const legend = h("span", { class: "sim-legend" },
       h("i", { class: "sim-key-band" }), "middle 90 % of hosts", h("i", { class: "sim-key-median" }), "median",
       h("i", { class: "sim-key-unusual" }), "unusual");
+    this.hand = watchHand(this.plot);
     this.node = h("section", { class: "sim-card sim-fleet" }, h("div", { class: "sim-card-head" }, this.title, legend), this.plot);
   }
 
   async draw(fleet, metric, range, names) {
     if (!fleet) return;
-    Object.assign(this, { fleet, metric, range, names, zoomed: false });
+    Object.assign(this, { fleet, metric, names, zoomed: this.zoomed && range === this.range, range });
     const label = this.app.state.metrics.find(({ key }) => key === metric)?.label ?? metric;
     setText(this.title, `${label}, all hosts`);
     this.node.style.setProperty("--sim-median", `var(--sim-${METRIC_COLOUR[metric]})`);
@@ -101,7 +102,8 @@ export class FleetChart {
     if (this.listening) return;
     this.listening = true;
     this.plot.on("plotly_relayout", (event) => {
-      if (event["xaxis.range[0]"] !== undefined && !this.moving) this.zoomed = true;
+      // a person's zoom comes in two halves, our own moves as one
+      if (event["xaxis.range[0]"] !== undefined) this.zoomed = true;
     });
     this.plot.on("plotly_doubleclick", () => {
       this.zoomed = false;
@@ -111,7 +113,7 @@ export class FleetChart {
 
   /** One more point of the spread and of each unusual host. */
   async extend(time, fleet, hosts) {
-    if (!this.listening || (this.lastTime && time - this.lastTime < this.app.state.interval_ms * 0.8)) return;
+    if (!this.listening || this.hand.held || (this.lastTime && time - this.lastTime < this.app.state.interval_ms * 0.8)) return;
     this.lastTime = time;
     const [low, median, high] = fleet[this.metric];
     const m = this.app.state.metrics.findIndex(({ key }) => key === this.metric);
@@ -139,9 +141,7 @@ export class FleetChart {
     if (this.zoomed) return;
     const Plotly = await plotly();
     const { annotations } = this.layout();
-    this.moving = true;
     await Plotly.relayout(this.plot, { "xaxis.range": this.view(), annotations });
-    this.moving = false;
   }
 
   recolour() {

@@ -2,7 +2,7 @@
 
 import { h, setText } from "./dom.js";
 import { nothing, RANGES } from "./parts.js";
-import { CONFIG, layout, local, plotly, tickformat, withGaps } from "./plot.js";
+import { CONFIG, layout, local, plotly, tickformat, watchHand, withGaps } from "./plot.js";
 import { colour, METRIC_COLOUR } from "./theme.js";
 import { THIN } from "./format.js";
 
@@ -17,6 +17,7 @@ export class HostCharts {
     this.metrics = app.state.metrics.map((metric, index) => this.room(metric, index));
     this.said = h("div", {});
     this.node = h("section", { class: "sim-card" }, this.said, this.metrics.map((room) => room.node));
+    this.hand = watchHand(this.node);
   }
 
   room(metric, index) {
@@ -152,13 +153,24 @@ export class HostCharts {
       const anomalous = (sample.anomaly >> room.index) & 1;
       own.mean.push(value), own.min.push(value), own.max.push(value), own.anomalies.push(anomalous);
       own.expected_low.push(sample.low[room.index]), own.expected_high.push(sample.high[room.index]);
-      if (!room.listening) continue;
+      if (!room.listening || this.hand.held || this.behind) continue;
       const x = local(sample.t);
       const y = [sample.low[room.index], sample.high[room.index], value, anomalous ? value : null];
       await Plotly.extendTraces(room.plot, { x: y.map(() => [x]), y: y.map((v) => [v]) }, [0, 1, LINE, MARKS], MOST_POINTS);
       if (!this.zoomed) await this.relayout(Plotly, room, { "xaxis.range": this.window(), "yaxis.range": this.scale(room) });
       this.drawRibbon(room);
       room.plot.dataset.points = room.plot.data[LINE].x.length;
+    }
+    await this.catchUp(Plotly);
+  }
+
+  /** Draw what arrived while somebody was dragging. */
+  async catchUp(Plotly) {
+    if (this.hand.held) {
+      this.behind = true;
+    } else if (this.behind) {
+      this.behind = false;
+      for (const room of this.metrics) if (room.listening) await this.drawRoom(Plotly, room);
     }
   }
 
@@ -170,9 +182,7 @@ export class HostCharts {
   }
 
   async relayout(Plotly, room, change) {
-    this.moving = true;
     await Plotly.relayout(room.plot, change);
-    this.moving = false;
   }
 
   others(room) {
@@ -180,7 +190,8 @@ export class HostCharts {
   }
 
   async follow(room, event) {
-    if (this.moving || event["xaxis.range[0]"] === undefined) return;
+    // a person's zoom comes in two halves, our own moves as one
+    if (event["xaxis.range[0]"] === undefined) return;
     this.zoomed = true;
     this.view = [event["xaxis.range[0]"], event["xaxis.range[1]"]].map((at) => (typeof at === "number" ? at : Date.parse(`${at.replace(" ", "T")}Z`)));
     const Plotly = await plotly();

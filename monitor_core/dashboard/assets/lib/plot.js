@@ -46,6 +46,15 @@ export function layout(root, more = {}) {
   };
 }
 
+/** Is somebody dragging on `node`? A chart that is drawn again meanwhile would take the drag out of their hand. */
+export function watchHand(node) {
+  const hand = { held: false };
+  node.addEventListener("pointerdown", () => (hand.held = true), true);
+  for (const end of ["pointerup", "pointercancel"])
+    window.addEventListener(end, () => setTimeout(() => (hand.held = false), 100), true);
+  return hand;
+}
+
 /** Tick labels without a date inside a day, without a time beyond a week. */
 export function tickformat(span) {
   if (span <= 86_400_000) return "%H:%M";
