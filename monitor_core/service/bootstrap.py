@@ -23,6 +23,7 @@ from monitor_core.service.clock import Clock, SystemClock
 from monitor_core.service.collecting import Collector, Source
 from monitor_core.service.counters import Counters
 from monitor_core.service.gathering import Gathering
+from monitor_core.service.history import RECENT_MS, History
 from monitor_core.service.judge import Judge
 from monitor_core.service.learning import Job, Learning, job_view
 from monitor_core.service.live import Live
@@ -33,10 +34,12 @@ from monitor_core.service.sending import Sender, nudge_all
 from monitor_core.service.storing import Storing
 from monitor_core.settings import Settings
 from monitor_core.sources.host import HostSource
+from monitor_core.storage.influxdb.connection import Connection
+from monitor_core.storage.influxdb.store import InfluxStore
 from monitor_core.storage.journal import Journal
 from monitor_core.storage.sqlite import SqliteStore
 from monitor_core.storage.state import StateStore
-from monitor_core.storage.timeseries import TimeSeriesStore
+from monitor_core.storage.timeseries import StoreUnavailable, TimeSeriesStore
 from monitor_core.storage.writer import StateFile
 
 log = logging.getLogger("monitor")
@@ -60,6 +63,7 @@ class Service:
     journal: Journal
     state: StateStore
     store: TimeSeriesStore
+    history: History
     judge: Judge
     pipeline: Pipeline
     gathering: Gathering
@@ -115,19 +119,29 @@ class Service:
         self.state.set_meta("counters", self.counters.saved())
         snapshots = [saved[0] for name in ("hosts", "policy") if (saved := self.state.snapshot(name))]
         done = min([self.pipeline.scored_position, self.storing.stored_position, *(snapshots or [0])])
+        if self.settings.influxdb_url:  # a database may go away: the last minutes are then shown from the journal
+            done = min(done, self.journal.before(now - RECENT_MS))
         self.journal.remove_through(done)
-        self.store.maintain(now)
+        try:
+            self.store.maintain(now)
+        except StoreUnavailable as error:  # what is due stays due
+            log.info("rolling up waits for the store: %s", error)
 
     def train_first(self) -> None:
         """The first version is trained by itself as soon as there is something to learn from."""
         busy = self.learning.job is not None and self.learning.job.state == "running"
         filling = any(c.progress is not None and c.progress < 1 for c in self.collectors)
-        if not self.learning.active and not busy and not filling and self.learning.training_set():
+        able = not busy and not filling and self.storing.away is None
+        if able and not self.learning.active and self.learning.training_set():
             self.learning.start("first")
 
     def _fill_latest(self, now: int) -> None:
         """Show what was last known until the first sample arrives."""
-        frame = self.store.latest(now - 86_400_000)
+        try:
+            frame = self.store.latest(now - 86_400_000)
+        except StoreUnavailable as error:
+            log.warning("the service starts without its store: %s", error)
+            return
         if len(frame):
             self.live.latest.take(frame, self.judge.scorer.peek(frame))
 
@@ -191,8 +205,10 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
         [channel.name for channel in channels],
         pause=lambda: time.sleep(0.0005),
     )
-    storing = Storing(journal, state, store, lambda: pipeline.scored_position)
-    senders = [Sender(Delivery(state, channel, clock.now_ms, clock.monotonic)) for channel in channels]
+    storing = Storing(journal, state, store, clock, counters, settings.spool_max_bytes)
+    senders = [
+        Sender(Delivery(state, channel, clock.now_ms, clock.monotonic), counters.told.put) for channel in channels
+    ]
     live = Live(
         today=lambda: today(counters, state, [channel.name for channel in channels]),
         open_incidents=lambda: list(judge.desk.open.values()),
@@ -212,6 +228,7 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
         journal=journal,
         state=state,
         store=store,
+        history=History(store, journal, storing, clock),
         judge=judge,
         pipeline=pipeline,
         gathering=Gathering(pipeline.accept),
@@ -246,13 +263,14 @@ def _own_sources(settings: Settings) -> list[Source]:
 
 
 def _store(settings: Settings) -> TimeSeriesStore:
-    return SqliteStore(
-        settings.data_dir / "timeseries.sqlite",
-        raw_days=settings.raw_days,
-        minute_days=settings.minute_days,
-        half_hour_days=settings.half_hour_days,
-        anomaly_days=settings.anomaly_days,
-    )
+    days = {name: getattr(settings, name) for name in ("minute_days", "half_hour_days", "anomaly_days")}
+    if settings.raw_days is not None:
+        days["raw_days"] = settings.raw_days
+    if settings.influxdb_url is None:
+        return SqliteStore(settings.data_dir / "timeseries.sqlite", **days)
+    token = settings.influxdb_token.get_secret_value() if settings.influxdb_token else ""
+    connection = Connection(settings.influxdb_url, token, settings.influxdb_org or "")
+    return InfluxStore(connection, settings.influxdb_bucket or "", settings.data_dir, **days)
 
 
 def _channels(settings: Settings) -> list[Channel]:

@@ -20,7 +20,7 @@ from monitor_core.frame import BoolArray, Frame
 from monitor_core.service.clock import Clock
 from monitor_core.service.pipeline import Pipeline
 from monitor_core.storage.state import StateStore
-from monitor_core.storage.timeseries import TimeSeriesStore
+from monitor_core.storage.timeseries import StoreUnavailable, TimeSeriesStore
 
 log = logging.getLogger("monitor.learning")
 
@@ -164,6 +164,8 @@ class Learning:
             self._tell(state="done", step="ready", progress=1.0, message=text, version=info.version)
         except training.TooLittleHistory as error:
             self._tell(state="failed", message=str(error))
+        except StoreUnavailable as error:
+            self._tell(state="failed", message=f"The history cannot be read: {error}.")
         except Exception as error:  # the page shows it; the version that speaks goes on
             log.exception("training failed")
             self._tell(state="failed", message=f"Training failed: {type(error).__name__}: {error}")

@@ -82,7 +82,7 @@ class Pipeline:
     def accept(self, frame: Frame, kind: EntryKind = EntryKind.SAMPLES) -> Future[int]:
         """1: commit the frame to the journal. The future is done, and the sender told, once it is on disk."""
         arrived_at, started = self._clock.now_ms(), self._clock.monotonic()
-        future = self._journal.append(kind, arrived_at, frame.to_bytes())
+        future = self._journal.append(kind, arrived_at, frame.to_bytes(), len(frame))
 
         def acknowledged(done: Future[int]) -> None:
             if done.exception() is None:

@@ -49,7 +49,7 @@ def _overview(service: Service) -> APIRouter:
         if span is None:
             raise Problem(422, f"range is one of {', '.join(RANGES_MS)}.")
         now = service.clock.now_ms()
-        time, spread = await asyncio.to_thread(service.store.fleet, now - span, now, FLEET_POINTS)
+        time, spread = await asyncio.to_thread(service.history.fleet, now - span, now, FLEET_POINTS)
         names = ("low", "median", "high")
         columns = {
             key: {name: np.round(spread[:, m, q], 2).tolist() for q, name in enumerate(names)}
@@ -78,7 +78,7 @@ def _hosts(service: Service) -> APIRouter:
         if begin >= end:
             raise Problem(422, "start is before stop.")
         args = (host_name(host), begin, end, points(max_points))
-        found = await asyncio.to_thread(service.store.series, *args)
+        found = await asyncio.to_thread(service.history.series, *args)
         return json(views.series_view(found))
 
     @routes.get("/series.csv", summary="The same as CSV")
@@ -88,7 +88,7 @@ def _hosts(service: Service) -> APIRouter:
         now = service.clock.now_ms()
         begin, end = when(start, now, now - RANGES_MS["1h"]), when(stop, now, now + 1)
         args = (host_name(host), begin, end, points(max_points))
-        found = await asyncio.to_thread(service.store.series, *args)
+        found = await asyncio.to_thread(service.history.series, *args)
         rows = [
             {"time": isoformat(at), **dict(zip(METRICS, found.mean[i].tolist(), strict=True)), "score": found.score[i]}
             for i, at in enumerate(found.time.tolist())

@@ -1,16 +1,32 @@
 """Every time-series store runs through the same contract; a new one is one more line here."""
 
+import os
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from monitor_core.storage.influxdb.connection import Connection
+from monitor_core.storage.influxdb.store import InfluxStore
 from monitor_core.storage.sqlite import SqliteStore
 from monitor_core.storage.timeseries import TimeSeriesStore
 
 Opener = Callable[[], TimeSeriesStore]
+
+
+def influxdb(folder: Path) -> TimeSeriesStore:
+    environ = os.environ
+    connection = Connection(environ["INFLUXDB_URL"], environ["INFLUXDB_TOKEN"], environ["INFLUXDB_ORG"])
+    bucket = folder.joinpath("bucket")
+    if not bucket.exists():
+        bucket.write_text(uuid.uuid4().hex)
+    return InfluxStore(connection, bucket.read_text(), folder, raw_days=7)
+
+
 STORES: dict[str, Callable[[Path], TimeSeriesStore]] = {
     "sqlite": lambda folder: SqliteStore(folder / "timeseries.sqlite"),
+    "influxdb": influxdb,
 }
 
 

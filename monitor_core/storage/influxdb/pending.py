@@ -1,0 +1,168 @@
+"""Pending: what was written to InfluxDB and is not in a rollup yet, kept in a small file of its own.
+
+A minute is rolled up when it is over, a half hour likewise; until then, and over a restart, this says which ones are
+due and which range was expected, since that is not kept with every raw sample.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray
+from monitor_core.metrics import METRICS
+from monitor_core.storage.timeseries import TIER_MS, StoreUnavailable, Tier
+
+MINUTE_MS, HALF_HOUR_MS = TIER_MS[Tier.MINUTE], TIER_MS[Tier.HALF_HOUR]
+GRACE_MS = 5_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS part (seq INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS half_hour (
+    start INTEGER NOT NULL, host TEXT NOT NULL, PRIMARY KEY (start, host)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+_M = len(METRICS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One written frame: when, whose, and what was expected ([n, metrics])."""
+
+    seq: int
+    hosts: tuple[str, ...]
+    code: npt.NDArray[np.int32]
+    time: IntArray
+    low: FloatArray
+    high: FloatArray
+
+    def to_bytes(self) -> bytes:
+        low, high = (np.ascontiguousarray(table, "<f4").tobytes() for table in (self.low, self.high))
+        time, code = np.ascontiguousarray(self.time, "<i8").tobytes(), np.ascontiguousarray(self.code, "<i4").tobytes()
+        return msgspec.msgpack.encode((METRICS, self.hosts, code, time, low, high))
+
+    @staticmethod
+    def from_bytes(seq: int, body: bytes) -> Part:
+        kinds = tuple[tuple[str, ...], tuple[str, ...], bytes, bytes, bytes, bytes]
+        metrics, hosts, code, time, low, high = msgspec.msgpack.decode(body, type=kinds)
+        tables = [np.frombuffer(raw, "<f4").reshape(-1, len(metrics)).astype(np.float64) for raw in (low, high)]
+        if metrics != METRICS:  # the catalogue has changed since: the range is lost, the minute is still due
+            tables = [np.full((len(table), _M), np.nan) for table in tables]
+        return Part(seq, hosts, np.frombuffer(code, "<i4"), np.frombuffer(time, "<i8"), tables[0], tables[1])
+
+
+class Pending:
+    """Owner of `path`. Half hours are (start ms, host)."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, timeout=5)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            rows = self._db.execute("SELECT seq, body FROM part ORDER BY seq").fetchall()
+            self.parts = [Part.from_bytes(seq, body) for seq, body in rows]
+            self.half_hours = set(self._db.execute("SELECT start, host FROM half_hour").fetchall())
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            raise StoreUnavailable(f"{path.name}: {error}") from error
+
+    def add(self, frame: Frame, low: FloatArray, high: FloatArray) -> None:
+        """These samples are stored; their minutes and half hours are due."""
+        draft = Part(0, frame.hosts, frame.code, frame.time, low, high)
+        fresh = [pair for pair in pairs(frame, HALF_HOUR_MS) if pair not in self.half_hours]
+        with self._lock, self._db as db:
+            seq = db.execute("INSERT INTO part (body) VALUES (?)", (draft.to_bytes(),)).lastrowid
+            db.executemany("INSERT OR IGNORE INTO half_hour VALUES (?, ?)", fresh)
+            self.half_hours.update(fresh)
+            self.parts = [*self.parts, Part(int(seq or 0), frame.hosts, frame.code, frame.time, low, high)]
+
+    def closed(self, now: int) -> list[Part]:
+        """Parts all of whose minutes are over."""
+        return [
+            part for part in self.parts if int(part.time.max(initial=0)) // MINUTE_MS < (now - GRACE_MS) // MINUTE_MS
+        ]
+
+    def closed_half_hours(self, now: int) -> list[tuple[int, str]]:
+        """Half hours that are over and have no minute that is still due."""
+        due = {
+            (int(at), part.hosts[c]) for part in self.parts for at, c in _distinct(part.time, part.code, HALF_HOUR_MS)
+        }
+        with self._lock:
+            return sorted(p for p in self.half_hours if p not in due and p[0] + HALF_HOUR_MS + GRACE_MS <= now)
+
+    def remove(self, parts: Sequence[Part]) -> None:
+        """Their minutes are rolled up."""
+        gone = {part.seq for part in parts}
+        with self._lock, self._db as db:
+            db.executemany("DELETE FROM part WHERE seq = ?", [(seq,) for seq in gone])
+            self.parts = [part for part in self.parts if part.seq not in gone]
+
+    def remove_half_hours(self, rows: Sequence[tuple[int, str]]) -> None:
+        with self._lock, self._db as db:
+            db.executemany("DELETE FROM half_hour WHERE start = ? AND host = ?", rows)
+            self.half_hours.difference_update(rows)
+
+    def forget(self, host: str) -> None:
+        """Nothing of this host is due any more."""
+        with self._lock, self._db as db:
+            db.execute("DELETE FROM half_hour WHERE host = ?", (host,))
+            self.half_hours = {pair for pair in self.half_hours if pair[1] != host}
+            self.parts = [_without(part, host) for part in self.parts]
+
+    def band(self, host: str | None) -> tuple[IntArray, FloatArray, FloatArray]:
+        """(time, low, high) of the samples of one host that wait here, in order of writing (None: of all)."""
+        found = [(part, part.code == part.hosts.index(host)) for part in self.parts if host in part.hosts]
+        if host is None:
+            found = [(part, np.ones(len(part.time), np.bool_)) for part in self.parts]
+        if not found:
+            return np.zeros(0, np.int64), np.zeros((0, _M)), np.zeros((0, _M))
+        columns = zip(*((part.time[rows], part.low[rows], part.high[rows]) for part, rows in found), strict=True)
+        time, low, high = (np.concatenate(column) for column in columns)
+        return time, low, high
+
+    def half_hours_of(self, host: str, start: int, stop: int) -> list[int]:
+        with self._lock:
+            return sorted(
+                at for at, name in self.half_hours if name == host and at < stop and at + HALF_HOUR_MS > start
+            )
+
+    def meta(self, key: str) -> str | None:
+        with self._lock:
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        with self._lock, self._db as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+
+def pairs(frame: Frame, width: int) -> list[tuple[int, str]]:
+    """The (bucket start, host) that a frame touches."""
+    return [(at, frame.hosts[code]) for at, code in _distinct(frame.time, frame.code, width)]
+
+
+def _distinct(time: IntArray, code: npt.NDArray[np.int32], width: int) -> list[tuple[int, int]]:
+    start = time // width * width
+    keys = np.unique((start // width << 24) | code)
+    return [((key >> 24) * width, key & 0xFFFFFF) for key in keys.tolist()]
+
+
+def _without(part: Part, host: str) -> Part:
+    if host not in part.hosts:
+        return part
+    rows: BoolArray = part.code != part.hosts.index(host)
+    return Part(part.seq, part.hosts, part.code[rows], part.time[rows], part.low[rows], part.high[rows])
