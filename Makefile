@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench crash-test service simulator
+.PHONY: help run test check format bench crash-test record service simulator
 
 help: ## what can be done
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ bench: .venv/ready-dev ## the figures: hot path, store, pipeline, pixels
 
 crash-test: .venv/ready-dev ## kill -9 twenty times under load
 	KILLS=20 $(BIN)/python -m pytest tests/crash -s
+
+record: .venv/ready-dev ## write down what the InfluxDB in INFLUXDB_URL answers to the store contract
+	rm -f tests/contracts/recorded/*.json.gz
+	RECORD=1 $(BIN)/python -m pytest tests/contracts -k recorded
 
 service: .venv/ready ## the service without pages
 	$(BIN)/python -m monitor_core

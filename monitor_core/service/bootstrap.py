@@ -31,7 +31,7 @@ from monitor_core.service.pipeline import Listeners, Pipeline
 from monitor_core.service.recovery import recover
 from monitor_core.service.scheduler import Scheduler
 from monitor_core.service.sending import Sender, nudge_all
-from monitor_core.service.storing import Storing
+from monitor_core.service.storing import Away, Storing
 from monitor_core.settings import Settings
 from monitor_core.sources.host import HostSource
 from monitor_core.storage.influxdb.connection import Connection
@@ -45,7 +45,7 @@ from monitor_core.storage.writer import StateFile
 log = logging.getLogger("monitor")
 
 LEVELS_APART = 5  # a baseline takes every fifth sample's level: 15 s at one sample each 3 s, an hour in all
-MAINTAIN_SECONDS = 30.0
+MAINTAIN_SECONDS, STORE_SECONDS = 30.0, 1.0
 FIRST_TRAINING_SECONDS = 10.0
 
 
@@ -78,6 +78,8 @@ class Service:
     lock: DataLock
     started_at: int = 0
     address: str = "127.0.0.1"
+    on_store_change: Callable[[], None] = lambda: None
+    _away: Away | None = None
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -127,6 +129,13 @@ class Service:
         except StoreUnavailable as error:  # what is due stays due
             log.info("rolling up waits for the store: %s", error)
 
+    def watch_store(self) -> None:
+        """Tell every open page when the store goes away and when it is back."""
+        was = self._away
+        self._away = self.storing.away
+        if (was is None) != (self._away is None):
+            self.on_store_change()
+
     def train_first(self) -> None:
         """The first version is trained by itself as soon as there is something to learn from."""
         busy = self.learning.job is not None and self.learning.job.state == "running"
@@ -150,6 +159,7 @@ class Service:
         for collector in self.collectors:
             self.scheduler.every(interval, f"Collect {collector.source.name}", collector.tick)
         self.scheduler.every(max(interval, 0.5), "Watch for silence", self.pipeline.watch_silence)
+        self.scheduler.every(STORE_SECONDS, "Watch the store", self.watch_store)
         self.scheduler.every(MAINTAIN_SECONDS, "Roll up and expire", self.maintain)
         self.scheduler.every(FIRST_TRAINING_SECONDS, "First training", self.train_first)
         if self.settings.train_at_hour >= 0:

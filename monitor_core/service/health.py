@@ -68,6 +68,21 @@ def notices(service: Service) -> list[str]:
     return found
 
 
+def page_notices(service: Service) -> list[str]:
+    """What every page says on top; it changes seldom, so it holds no counts."""
+    away = service.storing.away
+    found = notices(service)
+    if away is not None:
+        since = f"{datetime.fromtimestamp(away.since / 1000, UTC):%H:%M} UTC"
+        found.append(
+            f"The database takes no samples since {since} ({away.reason}). Charts show the last 15 minutes from the"
+            " journal; samples wait there and nothing is lost."
+        )
+    if service.storing.given_up:
+        found.append("Some samples were given up because too many waited for the database: the system page says more.")
+    return found
+
+
 def is_sqlite_sound(version: tuple[int, ...]) -> bool:
     """Does this SQLite have the fix of the WAL-reset fault (3.7.0 to 3.51.2, two writing connections)? One writer per
     file, as here, does not meet it; the health page says which version runs."""

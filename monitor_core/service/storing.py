@@ -235,8 +235,7 @@ class Storing:
         if waiting.bytes <= self._most_bytes:
             return
         surplus = waiting.bytes - int(self._most_bytes * AFTER_GIVING_UP)
-        position, samples = self._journal.prefix(self.stored_position, surplus)
-        position = min(position, self.scored_position)
+        position, samples = self._journal.prefix(self.stored_position, surplus, self.scored_position)
         self._state.keep_stored(position, [], self._clock.now_ms())
         self.stored_position = position
         self.given_up += samples

@@ -202,7 +202,7 @@ def _state(service: Service) -> dict[str, Any]:
         "today": today(service.counters, service.state, [channel.name for channel in service.channels]),
         "channels": [channel.name for channel in service.channels],
         "threshold": service.settings.alarm_score,
-        "notices": health.notices(service),
+        "notices": health.page_notices(service),
         "history": _history_view(service),
     }
 

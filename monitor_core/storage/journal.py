@@ -96,15 +96,16 @@ class Journal:
                     low = int(row[0])
         return int(low)
 
-    def prefix(self, stored: int, size: int) -> tuple[int, int]:
-        """(position, samples) of the shortest stretch behind `stored` that takes `size` bytes and more."""
+    def prefix(self, stored: int, size: int, through: int) -> tuple[int, int]:
+        """(position, samples) of the shortest stretch behind `stored` that takes `size` bytes and more, or that ends
+        at `through`."""
         query = (
-            "SELECT position, samples, length(body) + coalesce(length(scored), 0) FROM journal WHERE position > ?"
-            " ORDER BY position"
+            "SELECT position, samples, length(body) + coalesce(length(scored), 0) FROM journal"
+            " WHERE position > ? AND position <= ? ORDER BY position"
         )
         position, samples, seen = stored, 0, 0
         with self._file.read() as db:
-            for row in db.execute(query, (stored,)):
+            for row in db.execute(query, (stored, through)):
                 if seen >= size:
                     break
                 position, samples, seen = row[0], samples + row[1], seen + row[2]

@@ -99,6 +99,12 @@ class Connection:
         bucket.retention_rules = [{"type": "expire", "everySeconds": seconds}]
         self._ask(lambda: self._client.buckets_api().update_bucket(bucket))
 
+    def remove_bucket(self, name: str) -> None:
+        """A bucket and everything in it."""
+        bucket = self.bucket(name)
+        if bucket is not None:
+            self._ask(lambda: self._client.buckets_api().delete_bucket(bucket))
+
     def close(self) -> None:
         self._client.close()
 

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from monitor_core.frame import CodeArray, FloatArray, IntArray
 
 MAX_LINES = 20_000  # a larger body can time out on the server after part of it was stored
-_TEMPLATES = 32
+_TEMPLATES, _LONGEST_KEPT = 32, 5_000
 _SPECIAL = re.compile(r"([,= ])")
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -36,24 +37,38 @@ class Encoder:
             for first in range(0, len(rows), MAX_LINES):
                 part = rows[first : first + MAX_LINES]
                 template = self._template(code[part], there, hosts)
-                columns = [table[part, field].tolist() for field in np.flatnonzero(there).tolist()]
-                numbers = [cell for row in zip(*columns, time[part].tolist(), strict=True) for cell in row]
-                blobs.append((template % tuple(numbers)).encode())
+                words = _words(table[part][:, there].ravel())
+                blobs.append((template % _with_time(words, _words(time[part]), int(there.sum()))).encode())
         return blobs
 
     def _template(self, code: CodeArray, there: npt.NDArray[np.bool_], hosts: tuple[str, ...]) -> str:
         key = (code.tobytes(), there.tobytes(), hosts)
         found = self._templates.get(key)
         if found is None:
-            fields = ",".join(f"{name}=%r" for name, has in zip(self._fields, there.tolist(), strict=True) if has)
-            heads = [f"{self._measurement},host={escape_tag(host).replace('%', '%%')} {fields} %d" for host in hosts]
+            fields = ",".join(f"{name}=%s" for name, has in zip(self._fields, there.tolist(), strict=True) if has)
+            heads = [f"{self._measurement},host={escape_tag(host).replace('%', '%%')} {fields} %s" for host in hosts]
             found = "\n".join([heads[i] for i in code.tolist()])
-            self._templates[key] = found
+            if len(code) <= _LONGEST_KEPT:
+                self._templates[key] = found
             if len(self._templates) > _TEMPLATES:
                 self._templates.popitem(last=False)
         else:
             self._templates.move_to_end(key)
         return found
+
+
+def _words(numbers: FloatArray | IntArray) -> list[str]:
+    """Each number in the fewest digits that give it back; a whole float keeps its `.0`."""
+    return orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
+
+
+def _with_time(words: list[str], times: list[str], fields: int) -> tuple[str, ...]:
+    """The words of each row, followed by its time."""
+    mixed = [""] * (len(words) + len(times))
+    for field in range(fields):
+        mixed[field :: fields + 1] = words[field::fields]
+    mixed[fields :: fields + 1] = times
+    return tuple(mixed)
 
 
 def _by_fields(table: FloatArray) -> Iterator[tuple[IntArray, npt.NDArray[np.bool_]]]:

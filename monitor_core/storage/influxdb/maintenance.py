@@ -6,16 +6,17 @@ overwritten and replayed samples give the same rollup as if they had come in tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from monitor_core.frame import IntArray
 from monitor_core.metrics import METRICS
 from monitor_core.storage import rollups
 from monitor_core.storage.influxdb import flux, rollup_points
 from monitor_core.storage.influxdb.connection import Connection
 from monitor_core.storage.influxdb.line_protocol import Encoder
-from monitor_core.storage.influxdb.pending import HALF_HOUR_MS, MINUTE_MS, Part, Pending
+from monitor_core.storage.influxdb.pending import MINUTE_MS, Part, Pending
 from monitor_core.storage.influxdb.reading import Buckets, Reader, mean_band
 from monitor_core.storage.influxdb.sending import send
 from monitor_core.storage.influxdb.tables import ONLY
@@ -55,11 +56,11 @@ class Maintenance:
         self.now = now
         parts = self._pending.closed(now)
         if parts:
-            self._minutes(parts)
+            self._roll_up(_minutes(parts), Tier.MINUTE)
             self._pending.remove(parts)
         halves = self._pending.closed_half_hours(now)
         if halves:
-            self._half_hours(halves)
+            self._roll_up(_by_host(halves), Tier.HALF_HOUR)
             self._pending.remove_half_hours(halves)
         if now - self._measured_at >= MEASURE_MS:
             self._measure(now)
@@ -71,39 +72,27 @@ class Maintenance:
         found = self._reader.windows(host, start, stop, width)
         bands = self._reader.bands(host, start, stop, width) if tier is Tier.HALF_HOUR else {}
         for name, rollup in found.items():
-            waiting = mean_band(*self._pending.band(name), width)
+            waiting = mean_band(*self._pending.band(name, start, stop), width)
             band = rollups.replace_buckets(bands.get(name, rollups.empty(_M)), waiting)
             found[name] = _with_band(rollup, band)
         return found
 
-    def _minutes(self, parts: list[Part]) -> None:
-        """Hour by hour: the minutes that the parts touch, of few hosts one by one, of many all at once."""
-        touched: dict[int, set[str]] = {}
-        span: dict[int, tuple[int, int]] = {}
-        for part in parts:
-            for hour in np.unique(part.time // HOUR_MS).tolist():
-                rows = part.time // HOUR_MS == hour
-                low, high = span.get(hour, (1 << 62, 0))
-                times = part.time[rows]
-                span[hour] = (min(low, int(times.min())), max(high, int(times.max())))
-                touched.setdefault(hour, set()).update(part.hosts[c] for c in np.unique(part.code[rows]).tolist())
-        for hour in sorted(touched):
-            low, high = span[hour]
-            start, stop = low // MINUTE_MS * MINUTE_MS, high // MINUTE_MS * MINUTE_MS + MINUTE_MS
-            self._roll_up(touched[hour], start, stop, Tier.MINUTE)
-
-    def _half_hours(self, due: list[tuple[int, str]]) -> None:
-        by_start: dict[int, set[str]] = {}
-        for start, host in due:
-            by_start.setdefault(start, set()).add(host)
-        for start, hosts in by_start.items():
-            self._roll_up(hosts, start, start + HALF_HOUR_MS, Tier.HALF_HOUR)
-
-    def _roll_up(self, hosts: set[str], start: int, stop: int, tier: Tier) -> None:
-        asked: list[str | None] = [None] if len(hosts) > FEW_HOSTS else sorted(hosts)  # type: ignore[assignment]  # one list
-        for who in asked:
-            found = self.fresh(who, start, stop, tier)
-            self._write({name: rollup for name, rollup in found.items() if name in hosts}, tier)
+    def _roll_up(self, due: Mapping[str, IntArray], tier: Tier) -> None:
+        """The due buckets of every host; few hosts a day at a time and one by one, many an hour and all at once."""
+        stretch = DAY_MS if len(due) <= FEW_HOSTS else HOUR_MS
+        for number in np.unique(np.concatenate(list(due.values())) // stretch).tolist():
+            inside = {host: starts[starts // stretch == number] for host, starts in due.items()}
+            inside = {host: starts for host, starts in inside.items() if len(starts)}
+            start = min(int(starts[0]) for starts in inside.values())
+            stop = max(int(starts[-1]) for starts in inside.values()) + TIER_MS[tier]
+            asked: list[str | None] = [None] if len(inside) > FEW_HOSTS else list(inside)
+            for who in asked:
+                found = self.fresh(who, start, stop, tier)
+                # nothing but what is due: of its neighbours the raw samples may have expired
+                self._write(
+                    {host: rollup.take(np.isin(rollup.start, inside[host])) for host, rollup in found.items()
+                     if host in inside}, tier,
+                )  # fmt: skip
 
     def _write(self, found: Mapping[str, Rollup], tier: Tier) -> None:
         if not found:
@@ -131,6 +120,25 @@ class Maintenance:
         question = flux.counts(bucket, fields, start, stop, None, function)
         found = self._reader.ask(question, [(ONLY, field) for field in fields])
         return int(np.nansum(np.nanmax(np.nan_to_num(found.values), axis=1))) if len(found.values) else 0
+
+
+def _minutes(parts: Sequence[Part]) -> dict[str, IntArray]:
+    """host → the minutes that the parts touch, ascending."""
+    found: dict[str, list[IntArray]] = {}
+    for part in parts:
+        order = np.argsort(part.code, kind="stable")
+        codes, first = np.unique(part.code[order], return_index=True)
+        for code, times in zip(codes.tolist(), np.split(part.time[order], first[1:]), strict=True):
+            found.setdefault(part.hosts[code], []).append(times)
+    return {host: np.unique(np.concatenate(times) // MINUTE_MS * MINUTE_MS) for host, times in found.items()}
+
+
+def _by_host(half_hours: Mapping[int, set[str]]) -> dict[str, IntArray]:
+    found: dict[str, list[int]] = {}
+    for start, hosts in half_hours.items():
+        for host in hosts:
+            found.setdefault(host, []).append(start)
+    return {host: np.array(sorted(starts), dtype=np.int64) for host, starts in sorted(found.items())}
 
 
 def _with_band(rollup: Rollup, band: Rollup) -> Rollup:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from monitor_core.frame import FloatArray, Frame, IntArray
+from monitor_core.host_arrays import NEVER, HostArrays
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores, empty_scores
 from monitor_core.storage import rollups
@@ -44,6 +46,13 @@ LOOK_BACK_MS, LOOK_AHEAD_MS = DAY_MS, 40 * DAY_MS
 _M = len(METRICS)
 
 
+class Newest(HostArrays):
+    """The instant of every host's newest sample that is stored."""
+
+    COLUMNS: ClassVar = {"time": ((), np.int64, NEVER)}
+    time: IntArray
+
+
 class InfluxStore:
     """`folder` holds what is not rolled up yet. Retention per tier in days, for the buckets that this store makes."""
 
@@ -67,7 +76,7 @@ class InfluxStore:
         self._pending = Pending(folder / "influxdb.sqlite")
         self._maintenance = Maintenance(connection, self._reader, self._buckets, self._pending, self._wanted)
         self._encoder = Encoder(flux.SAMPLES, RAW_FIELDS)
-        self._newest: dict[str, int] | None = None
+        self._newest: Newest | None = None
         self._notices: tuple[str, ...] = ()
         self._name = "InfluxDB"
         self._ready = False
@@ -80,8 +89,8 @@ class InfluxStore:
             return ()
         self._be_ready()
         newest = self._known_newest(frame)
-        known = np.array([newest.get(host, -1) for host in frame.hosts], dtype=np.int64)
-        late = frame.time <= known[frame.code]
+        rows = newest.rows(frame.hosts)[frame.code]
+        late = frame.time <= newest.time[rows]
         self._clear(frame, late)
         # 0 is only written where an older flag may stand: a field once written cannot be taken away again
         flags = np.where((scores.anomaly > 0) | late, scores.anomaly.astype(np.float64), np.nan)
@@ -89,8 +98,7 @@ class InfluxStore:
         blobs = self._encoder.encode(frame.time, frame.code, frame.hosts, table)
         refused = [item for blob in blobs for item in self._send(self._buckets.raw, blob)]
         self._pending.add(frame, scores.expected_low, scores.expected_high)
-        for code, time in _last_of_each(frame):
-            newest[frame.hosts[code]] = max(time, newest.get(frame.hosts[code], time))
+        np.maximum.at(newest.time, rows, frame.time)
         return refused
 
     def write_anomalies(self, anomalies: Sequence[Anomaly]) -> Sequence[RefusedSample]:
@@ -111,8 +119,9 @@ class InfluxStore:
             (self._buckets.anomalies, flux.ANOMALIES),
         ]:
             self._connection.delete(bucket, flux.delete_predicate(measurement, host), 0, 2**42)
-        if self._newest is not None:
-            self._newest.pop(host, None)
+        row = self._newest.find(host) if self._newest else None
+        if row is not None and self._newest:
+            self._newest.reset(row)
 
     def maintain(self, now: int) -> None:
         self._be_ready()
@@ -133,8 +142,8 @@ class InfluxStore:
         return series_of(host, wide, tier, width)
 
     def fleet(self, start: int, stop: int, max_points: int) -> tuple[IntArray, FloatArray]:
-        hours = (stop - start) / HOUR_MS
-        tier = Tier.MINUTE if len(self._newest or ()) * hours <= FLEET_BUCKETS else Tier.HALF_HOUR
+        hosts = len(self._newest.names) if self._newest else 0
+        tier = Tier.MINUTE if hosts * (stop - start) <= FLEET_BUCKETS * HOUR_MS else Tier.HALF_HOUR
         step = TIER_MS[tier]
         width = max(step, -(-(stop - start) // max_points // step) * step)
         begin = start - start % step
@@ -204,13 +213,13 @@ class InfluxStore:
             self._ready = self._ready and not error.needs_operator
             raise
 
-    def _known_newest(self, frame: Frame) -> dict[str, int]:
+    def _known_newest(self, frame: Frame) -> Newest:
         if self._newest is None:
             first = int(frame.time.min())
             found = self._reader.newest(first - LOOK_BACK_MS, first + LOOK_AHEAD_MS)
-            newest: dict[str, int] = {}
-            for code, time in zip(found.host.tolist(), found.time.tolist(), strict=True):
-                newest[found.hosts[code]] = max(time, newest.get(found.hosts[code], time))
+            newest = Newest()
+            rows = newest.rows(found.hosts)[found.host]
+            np.maximum.at(newest.time, rows, found.time)
             self._newest = newest
         return self._newest
 
@@ -245,12 +254,13 @@ class InfluxStore:
     def _reaches_back(self, bucket: str) -> int:
         """The oldest instant that a bucket still answers for."""
         days = self._kept_days.get(bucket)
-        reference = max(max((self._newest or {}).values(), default=0), self._maintenance.now)
+        newest = int(self._newest.time.max(initial=0)) if self._newest else 0
+        reference = max(newest, self._maintenance.now)
         return 0 if days is None else reference - int(days * DAY_MS)
 
     def _raw_series(self, host: str, start: int, stop: int, max_points: int) -> Series:
         band = self._reader.bands(host, start - start % MINUTE_MS, stop).get(host, rollups.empty(_M))
-        time, low, high = self._pending.band(host)
+        time, low, high = self._pending.band(host, start - start % MINUTE_MS, stop)
         band = rollups.replace_buckets(band, mean_band(time, low, high, MINUTE_MS))
         if self._reader.count(host, start, stop) <= max_points:
             found = self._reader.raw([host], start, stop).of(host)
@@ -265,7 +275,7 @@ class InfluxStore:
         width = TIER_MS[tier]
         begin = start - start % width
         kept = self._reader.rollup(tier, host, begin, stop)
-        time = self._pending.band(host)[0]
+        time = self._pending.band(host, begin, stop)[0]
         due = np.unique(time // width * width)
         if tier is Tier.HALF_HOUR:
             due = np.union1d(due, np.array(self._pending.half_hours_of(host, begin, stop), dtype=np.int64))
@@ -277,17 +287,10 @@ class InfluxStore:
 
     def _due(self, tier: Tier, start: int, stop: int) -> int | None:
         """The first instant in [start, stop) from which a rollup of some host may be missing."""
-        times = self._pending.band(None)[0]
-        due = times[(times >= start) & (times < stop)].tolist()
+        due = [self._pending.first_sample(start, stop)]
         if tier is Tier.HALF_HOUR:
-            due += [at for at, _ in list(self._pending.half_hours) if start <= at < stop]
-        return min(due, default=None)
-
-
-def _last_of_each(frame: Frame) -> list[tuple[int, int]]:
-    last = np.full(len(frame.hosts), -1, dtype=np.int64)
-    np.maximum.at(last, frame.code, frame.time)
-    return [(code, time) for code, time in enumerate(last.tolist()) if time >= 0]
+            due.append(self._pending.first_half_hour(start, stop))
+        return min((at for at in due if at is not None), default=None)
 
 
 def _at(wanted: IntArray, time: IntArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
