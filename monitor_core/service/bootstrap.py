@@ -86,6 +86,7 @@ class Service:
         """Recover, then let samples in. Raises StateUnavailable, StoreUnavailable."""
         now = self.started_at = self.clock.now_ms()
         self.counters.restore(self.state.meta("counters"))
+        self.pipeline.score_spread.restore(self.state.meta("scores"))
         first_start = not self.state.hosts()
         recover(self.pipeline, self.storing, self.judge, self.journal, self.state, now)
         self._fill_latest(now)
@@ -108,7 +109,7 @@ class Service:
         self.pipeline.stop()
         self._join("scoring")
         self.storing.stop()
-        self.state.set_meta("counters", self.counters.saved())
+        self._save_counts()
         for thread in self._threads:
             thread.join(timeout=5)
         self.store.close()
@@ -118,7 +119,7 @@ class Service:
     def maintain(self) -> None:
         """Roll up and expire the store, and let the journal go as far as everybody has read it."""
         now = self.clock.now_ms()
-        self.state.set_meta("counters", self.counters.saved())
+        self._save_counts()
         snapshots = [saved[0] for name in ("hosts", "policy") if (saved := self.state.snapshot(name))]
         done = min([self.pipeline.scored_position, self.storing.stored_position, *(snapshots or [0])])
         if self.settings.influxdb_url:  # a database may go away: the last minutes are then shown from the journal
@@ -128,6 +129,10 @@ class Service:
             self.store.maintain(now)
         except StoreUnavailable as error:  # what is due stays due
             log.info("rolling up waits for the store: %s", error)
+
+    def _save_counts(self) -> None:
+        self.state.set_meta("counters", self.counters.saved())
+        self.state.set_meta("scores", self.pipeline.score_spread.saved())
 
     def watch_store(self) -> None:
         """Tell every open page when the store goes away and when it is back."""

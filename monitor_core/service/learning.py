@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from monitor_core.detection import training
 from monitor_core.detection.detectors import isolation_forest
 from monitor_core.detection.model_registry import ModelDamaged, ModelInfo, ModelRegistry
@@ -233,9 +231,3 @@ class Learning:
 def job_view(job: Job | None) -> dict[str, Any] | None:
     """The job as JSON."""
     return asdict(job) if job is not None else None
-
-
-def histogram(scores: np.ndarray, bins: int = 40) -> dict[str, list[float]]:
-    """Counts of scores in equal bins of 0..1."""
-    counts, edges = np.histogram(scores, bins=bins, range=(0.0, 1.0))
-    return {"edges": np.round(edges, 4).tolist(), "counts": counts.tolist()}

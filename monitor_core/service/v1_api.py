@@ -17,8 +17,9 @@ from monitor_core.metrics import METRICS
 from monitor_core.service import health, views
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service, today
-from monitor_core.service.learning import AlreadyTraining, histogram, job_view
+from monitor_core.service.learning import AlreadyTraining, job_view
 from monitor_core.service.original_api import csv_response, host_name, isoformat, json, points, when
+from monitor_core.service.score_spread import HOUR_MS, HOURS
 from monitor_core.storage.state import Decided
 
 DAY_MS = 86_400_000
@@ -248,10 +249,8 @@ def _acknowledge(service: Service, incident_id: int, note: str | None) -> Incide
 
 
 def _models_view(service: Service) -> dict[str, Any]:
-    learning, now = service.learning, service.clock.now_ms()
+    learning = service.learning
     hosts = _hosts_view(service)
-    window = 6 * 3_600_000
-    scores = [part.score for _, part in service.store.scan(now - window, now + 1)]
     taught = [
         {
             "host": host["name"],
@@ -278,13 +277,13 @@ def _models_view(service: Service) -> dict[str, Any]:
         }
         for info in learning.versions()
     ]
-    spread = histogram(np.concatenate(scores) if scores else np.zeros(0))
+    threshold, window = service.settings.alarm_score, HOURS * HOUR_MS
     return {
         "active": learning.active,
         "models": versions,
         "damaged": learning.damaged,
         "training_data": taught,
-        "scores": spread | {"threshold": service.settings.alarm_score, "window_ms": window},
+        "scores": service.pipeline.score_spread.view() | {"threshold": threshold, "window_ms": window},
         "job": job_view(learning.job),
         "can_train": learning.why_not() is None,
         "why_not": learning.why_not(),
