@@ -6,7 +6,8 @@ import fcntl
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,7 @@ from monitor_core.storage.writer import StateFile
 
 log = logging.getLogger("monitor")
 
+STORES = SQLITE, INFLUXDB = ("sqlite", "influxdb")
 LEVELS_APART = 5  # a baseline takes every fifth sample's level: 15 s at one sample each 3 s, an hour in all
 MAINTAIN_SECONDS, STORE_SECONDS = 30.0, 1.0
 FIRST_TRAINING_SECONDS = 10.0
@@ -211,7 +213,7 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
     lock = DataLock(settings.data_dir)
     file = StateFile(settings.data_dir / "state.sqlite")
     journal, state = Journal(file), StateStore(file)
-    store = _store(settings)
+    store = _store(settings, INFLUXDB if settings.influxdb_url else SQLITE)
     channels = _channels(settings)
     counters = Counters(clock)
     judge = Judge(
@@ -277,12 +279,28 @@ def _own_sources(settings: Settings) -> list[Source]:
     return [HostSource(settings.host_name, settings.disk_path)] if settings.collect_this_host else []
 
 
-def _store(settings: Settings) -> TimeSeriesStore:
+@contextmanager
+def stores(settings: Settings, *names: str) -> Iterator[list[TimeSeriesStore]]:
+    """Stores by name, for whoever works on them while no service runs. Raises AlreadyRunning, StoreUnavailable."""
+    lock = DataLock(settings.data_dir)
+    opened: list[TimeSeriesStore] = []
+    try:
+        opened.extend(_store(settings, name) for name in names)
+        yield opened
+    finally:
+        for store in opened:
+            store.close()
+        lock.release()
+
+
+def _store(settings: Settings, name: str) -> TimeSeriesStore:
     days = {name: getattr(settings, name) for name in ("minute_days", "half_hour_days", "anomaly_days")}
     if settings.raw_days is not None:
         days["raw_days"] = settings.raw_days
-    if settings.influxdb_url is None:
+    if name == SQLITE:
         return SqliteStore(settings.data_dir / "timeseries.sqlite", **days)
+    if settings.influxdb_url is None:
+        raise StoreUnavailable("INFLUXDB_URL is not set")
     token = settings.influxdb_token.get_secret_value() if settings.influxdb_token else ""
     connection = Connection(settings.influxdb_url, token, settings.influxdb_org or "")
     return InfluxStore(connection, settings.influxdb_bucket or "", settings.data_dir, **days)

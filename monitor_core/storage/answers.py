@@ -26,6 +26,14 @@ def series_of(host: str, found: Rollup, tier: Tier, width: int) -> Series:
     )  # fmt: skip
 
 
+def rollup_of(series: Series) -> Rollup:
+    """Inverse of `series_of`."""
+    return Rollup(
+        series.time, series.minimum, series.mean, series.maximum, series.count, series.anomalies,
+        series.expected_low, series.expected_high, series.score,
+    )  # fmt: skip
+
+
 def raw_series(host: str, raw: Raw, band: Rollup) -> Series:
     """Raw samples; where the expected range is no longer beside them, that of their minute."""
     low, high = _band_at(raw.time, band, raw.low, raw.high)

@@ -19,7 +19,7 @@ from monitor_core.frame import FloatArray, Frame, IntArray
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores, empty_scores
 from monitor_core.storage import rollups
-from monitor_core.storage.answers import no_raw, raw_series, series_of, spread, with_band
+from monitor_core.storage.answers import no_raw, raw_series, rollup_of, series_of, spread, with_band
 from monitor_core.storage.head import HeadPart, split_hours
 from monitor_core.storage.rollups import HOUR_MS, Raw, Rollup
 from monitor_core.storage.timeseries import (
@@ -72,8 +72,6 @@ class SqliteStore:
             self._writer = self._open()
             self._load()
 
-    # writing -----------------------------------------------------------------------------------------------
-
     def write(self, frame: Frame, scores: Scores) -> Sequence[RefusedSample]:
         if not len(frame):
             return ()
@@ -93,6 +91,17 @@ class SqliteStore:
         with self._writing, _faults(self._path), self._writer as db:
             db.executemany("INSERT OR REPLACE INTO anomaly VALUES (?, ?, ?)", rows)
         return ()
+
+    def put_rollup(self, series: Series) -> None:
+        if not len(series.time):
+            return
+        span = HOUR_MS if series.tier is Tier.MINUTE else DAY_MS
+        whole, numbers = rollup_of(series), series.time // span
+        with self._writing, _faults(self._path):
+            host = int(self._host_ids([series.host])[0])
+            with self._writer as db:
+                for number in np.unique(numbers).tolist():
+                    replace_buckets(db, series.tier, host << 32 | number, whole.take(numbers == number))
 
     def forget(self, host: str) -> None:
         with self._writing, _faults(self._path):
@@ -121,8 +130,6 @@ class SqliteStore:
     def close(self) -> None:
         with self._writing:
             self._writer.close()
-
-    # reading -----------------------------------------------------------------------------------------------
 
     def series(self, host: str, start: int, stop: int, max_points: int) -> Series:
         number = self._hosts.get(host)
@@ -161,6 +168,9 @@ class SqliteStore:
         values = np.array([row for _, row in found.values()], dtype=np.float64).reshape(-1, _M)
         return Frame(times, hosts, np.arange(len(hosts), dtype=np.int32), values, np.zeros(len(hosts), np.bool_))
 
+    def hosts(self) -> Sequence[str]:
+        return list(self._hosts)
+
     def scan(self, start: int, stop: int, hosts: Sequence[str] | None = None) -> Iterator[tuple[Frame, Scores]]:
         chosen = [host for host in (hosts or list(self._hosts)) if host in self._hosts]
         for first in range(0, len(chosen), SCAN_HOSTS):
@@ -187,8 +197,6 @@ class SqliteStore:
         except StoreUnavailable as error:
             return StoreHealth(False, name, str(error))
         return StoreHealth(True, name, None, self._kept)
-
-    # inside ------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, check_same_thread=False, timeout=5)
@@ -313,8 +321,6 @@ class SqliteStore:
         flags = np.zeros(len(hosts), np.bool_)
         return Frame(time[order], tuple(hosts), code[order], values, flags), scores
 
-    # compaction --------------------------------------------------------------------------------------------
-
     def _compact(self) -> None:
         """Head → chunks and rollups, a few hundred host-hours a commit; the head goes with the last one."""
         head = self._head
@@ -326,7 +332,7 @@ class SqliteStore:
                 db.executemany("INSERT OR REPLACE INTO minute VALUES (?, ?)", [row[1] for row in rows])
                 # after each other: two hours of one day change the same row
                 for key, fresh in (row[2] for row in rows):
-                    self._replace_half_hours(db, key, fresh)
+                    replace_buckets(db, Tier.HALF_HOUR, key, fresh)
         with self._view, self._writer as db:
             if head:
                 db.execute("DELETE FROM head WHERE seq <= ?", (head[-1].seq,))
@@ -347,12 +353,6 @@ class SqliteStore:
             minutes = rollups.replace_buckets(Rollup.from_bytes(before[0]), minutes)
         day = host << 32 | hour // 24
         return (chunk_key, len(raw.time), raw.to_bytes()), (minute_key, minutes.to_bytes()), (day, halves)
-
-    @staticmethod
-    def _replace_half_hours(db: sqlite3.Connection, key: int, fresh: Rollup) -> None:
-        before = db.execute("SELECT body FROM half_hour WHERE key = ?", (key,)).fetchone()
-        whole = rollups.replace_buckets(Rollup.from_bytes(before[0]), fresh) if before else fresh
-        db.execute("INSERT OR REPLACE INTO half_hour VALUES (?, ?)", (key, whole.to_bytes()))
 
     def _expire(self, now: int) -> None:
         if now - self._kept_at < 60_000:
@@ -377,6 +377,13 @@ class SqliteStore:
             rows, size = self._writer.execute(query).fetchone()
             kept.append(Kept(label, rows, size, self._days[table]))
         self._kept, self._kept_at = tuple(kept), now
+
+
+def replace_buckets(db: sqlite3.Connection, tier: Tier, key: int, fresh: Rollup) -> None:
+    """Put these buckets into the row they belong to."""
+    before = db.execute(f"SELECT body FROM {tier} WHERE key = ?", (key,)).fetchone()  # noqa: S608 - a tier's name
+    whole = rollups.replace_buckets(Rollup.from_bytes(before[0]), fresh) if before else fresh
+    db.execute(f"INSERT OR REPLACE INTO {tier} VALUES (?, ?)", (key, whole.to_bytes()))  # noqa: S608 - as above
 
 
 @contextmanager

@@ -126,6 +126,9 @@ class TimeSeriesStore(Protocol):
     def latest(self, since: int) -> Frame:
         """The newest sample of every host at or after `since`."""
 
+    def hosts(self) -> Sequence[str]:
+        """Every host of which anything is kept."""
+
     def scan(self, start: int, stop: int, hosts: Sequence[str] | None = None) -> Iterator[tuple[Frame, Scores]]:
         """Raw samples in parts of bounded size, each host's samples in order of time (for training and export).
 
@@ -134,6 +137,12 @@ class TimeSeriesStore(Protocol):
 
     def anomalies(self, start: int, stop: int, host: str | None = None, limit: int = 10_000) -> list[Anomaly]:
         """Newest first."""
+
+    def put_rollup(self, series: Series) -> None:
+        """Keep the buckets of a minute or half-hour series as they are, for times of which there are no raw samples.
+
+        Used to copy one store into another. Raises StoreUnavailable.
+        """
 
     def forget(self, host: str) -> None:
         """Remove everything about one host."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -186,6 +188,25 @@ def test_the_fleet_is_its_middle_and_its_edges(store):
     time, spread = store.fleet(T0, T0 + HOUR, 60)
     assert time.tolist() == [T0]
     assert spread[0, 0].tolist() == [1, 10, 19]
+
+
+def test_it_names_every_host_it_keeps_anything_of(store):
+    write(store, steady(("b", "a"), n=5))
+    store.maintain(LONG_AFTER)
+    assert sorted(store.hosts()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("tier", [Tier.MINUTE, Tier.HALF_HOUR])
+def test_a_rollup_is_kept_as_it_was_given(store, tier):
+    write(store, steady(n=1200), expected_low=20.0, anomaly=[1] * 10 + [0] * 1190)
+    store.maintain(LONG_AFTER)
+    width = {Tier.MINUTE: MINUTE, Tier.HALF_HOUR: 30 * MINUTE}[tier]
+    stop = T0 + (HOUR if tier is Tier.MINUTE else DAY)
+    given = replace(store.series("web-1", T0, stop, (stop - T0) // width), host="web-2")
+    store.put_rollup(given)
+    found = store.series("web-2", T0, stop, (stop - T0) // width)
+    for name in ("time", "minimum", "mean", "maximum", "count", "anomalies", "expected_low", "score"):
+        assert np.allclose(getattr(found, name), getattr(given, name), rtol=1e-6, equal_nan=True), name
 
 
 def test_anomalies_come_newest_first_and_once_each(store):

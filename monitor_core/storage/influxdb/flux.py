@@ -61,12 +61,6 @@ def newest(bucket: str, fields: Sequence[str], start: int, stop: int) -> Questio
     return Question(text, _range(bucket, start, stop))
 
 
-def oldest(bucket: str, field: str, start: int, stop: int) -> Question:
-    """The first point of a field of each host."""
-    text = f"{_source(SAMPLES, [field], '')} |> first() |> {_keep('_time', '_value', '_field', 'host')}"
-    return Question(text, _range(bucket, start, stop))
-
-
 def anomalies(bucket: str, start: int, stop: int, host: str | None, limit: int) -> Question:
     """The anomaly log, newest first, one row a point. They are rare, so they may be pivoted on the server."""
     params, which = _hosts(None if host is None else [host])

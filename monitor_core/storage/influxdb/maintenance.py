@@ -89,12 +89,13 @@ class Maintenance:
             for who in asked:
                 found = self.fresh(who, start, stop, tier)
                 # nothing but what is due: of its neighbours the raw samples may have expired
-                self._write(
+                self.write(
                     {host: rollup.take(np.isin(rollup.start, inside[host])) for host, rollup in found.items()
                      if host in inside}, tier,
                 )  # fmt: skip
 
-    def _write(self, found: Mapping[str, Rollup], tier: Tier) -> None:
+    def write(self, found: Mapping[str, Rollup], tier: Tier) -> None:
+        """Buckets per host, in the place of those that begin alike. Raises StoreUnavailable."""
         if not found:
             return
         hosts = tuple(found)

@@ -19,6 +19,7 @@ from monitor_core.storage.timeseries import Tier
 
 SCORE, ANOMALY = "score", "anomaly"
 RAW_FIELDS = (*METRICS, SCORE, ANOMALY)
+FAR_MS = 1 << 42
 _M = len(METRICS)
 _FUNCTIONS = ("min", "mean", "max", "count")
 
@@ -96,6 +97,12 @@ class Reader:
         question = flux.windows(self._buckets.raw, {"mean": METRICS}, start, stop, width, None)
         found = self.ask(question, [("mean", key) for key in METRICS])
         return Wide(found.hosts, found.host, found.time // width * width, found.values)
+
+    def hosts(self) -> set[str]:
+        """Every host with a raw sample or a half hour."""
+        raw = self.ask(flux.newest(self._buckets.raw, METRICS, 0, FAR_MS), [(ONLY, key) for key in METRICS])
+        halves = self.ask(flux.newest(self._buckets.half_hour, [SCORE], 0, FAR_MS), [(ONLY, SCORE)])
+        return {*raw.hosts, *halves.hosts}
 
     def newest(self, start: int, stop: int) -> Wide:
         """The last value of every metric of every host, each at its own time."""

@@ -18,7 +18,7 @@ from monitor_core.host_arrays import NEVER, HostArrays
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores, empty_scores
 from monitor_core.storage import rollups
-from monitor_core.storage.answers import raw_series, series_of, spread_of_rows, with_band
+from monitor_core.storage.answers import raw_series, rollup_of, series_of, spread_of_rows, with_band
 from monitor_core.storage.influxdb import anomaly_points, buckets, flux
 from monitor_core.storage.influxdb.connection import Connection
 from monitor_core.storage.influxdb.line_protocol import Encoder
@@ -82,8 +82,6 @@ class InfluxStore:
         self._ready = False
         self._lock = threading.Lock()
 
-    # writing -----------------------------------------------------------------------------------------------
-
     def write(self, frame: Frame, scores: Scores) -> Sequence[RefusedSample]:
         if not len(frame):
             return ()
@@ -111,6 +109,10 @@ class InfluxStore:
         self._send(self._buckets.raw, blob)
         return refused
 
+    def put_rollup(self, series: Series) -> None:
+        self._be_ready()
+        self._maintenance.write({series.host: rollup_of(series)}, series.tier)
+
     def forget(self, host: str) -> None:
         self._be_ready()
         self._pending.forget(host)
@@ -130,8 +132,6 @@ class InfluxStore:
     def close(self) -> None:
         self._pending.close()
         self._connection.close()
-
-    # reading -----------------------------------------------------------------------------------------------
 
     def series(self, host: str, start: int, stop: int, max_points: int) -> Series:
         tier, width = self._tier(start, stop, max_points)
@@ -165,12 +165,18 @@ class InfluxStore:
         flags = np.zeros(len(found.hosts), np.bool_)
         return Frame(found.time[rows], found.hosts, found.host[rows].astype(np.int32), found.values[rows], flags)
 
+    def hosts(self) -> Sequence[str]:
+        return sorted(self._reader.hosts())
+
     def scan(self, start: int, stop: int, hosts: Sequence[str] | None = None) -> Iterator[tuple[Frame, Scores]]:
         begin = max(start, self._reaches_back(self._buckets.raw))
         groups = [None] if hosts is None else [hosts[i : i + SCAN_HOSTS] for i in range(0, len(hosts), SCAN_HOSTS)]
+        # all hosts at once in stretches that hold about as much as an hour of fifty hosts
+        many = len(self._reader.hosts()) // SCAN_HOSTS + 1 if hosts is None else 1
+        stretch = max(HOUR_MS // many // MINUTE_MS, 1) * MINUTE_MS
         for group in groups:
-            for first in range(begin - begin % HOUR_MS, stop, HOUR_MS):
-                found = self._reader.raw(group, max(begin, first), min(stop, first + HOUR_MS))
+            for first in range(begin - begin % stretch, stop, stretch):
+                found = self._reader.raw(group, max(begin, first), min(stop, first + stretch))
                 if len(found.time):
                     yield _frame_of(found)
 
@@ -190,8 +196,6 @@ class InfluxStore:
         except StoreUnavailable as error:
             fault = str(error)
         return StoreHealth(fault is None, self._name, fault, self._maintenance.kept, self._notices)
-
-    # inside ------------------------------------------------------------------------------------------------
 
     def _be_ready(self) -> None:
         """Make the buckets once; after that nothing is asked."""

@@ -102,4 +102,4 @@ def _codes(table: pa.Table, column: str, missing: str) -> tuple[IntArray, list[s
     array = whole if isinstance(whole, pa.DictionaryArray) else whole.chunk(0)
     words = array.dictionary.to_pylist()
     code = array.indices.fill_null(len(words)).to_numpy(zero_copy_only=False).astype(np.int64)
-    return code, [*words, missing]
+    return code, [*words, missing] if array.null_count else words
