@@ -14,6 +14,7 @@ import { colour, METRIC_COLOUR } from "./lib/theme.js";
 
 const REFETCH_MS = 60_000;
 const SPARK_POINTS = 240;
+const PART_OF_IT = 0.2;
 
 export async function draw(app) {
   const page = new Overview(app);
@@ -26,7 +27,7 @@ class Overview {
     this.app = app;
     this.state = app.state;
     this.range = RANGES[app.query.get("range")] ? app.query.get("range") : "1h";
-    this.metric = app.query.get("metric") ?? "cpu";
+    this.metric = this.firstMetric();
     this.hosts = new Map();
     this.pill = livePill();
     this.build();
@@ -130,9 +131,20 @@ class Overview {
     this.drawTiles();
   }
 
+  /** Up to three hosts whose incident is about the metric that is shown. */
   unusual() {
-    const names = this.state.incidents.filter((i) => i.kind === "abnormal").map((i) => i.host);
-    return [...new Set(names)].slice(0, 3);
+    const own = this.state.incidents.filter((incident) => this.isAbout(incident, this.metric));
+    return own.slice(0, 3).map((incident) => ({ name: incident.host, since: incident.opened_at }));
+  }
+
+  isAbout(incident, metric) {
+    return incident.kind === "abnormal" && incident.evidence.some((item) => item.metric === metric && item.contribution >= PART_OF_IT);
+  }
+
+  /** What the address asks for, else what the newest incident is about. */
+  firstMetric() {
+    const about = this.state.incidents.find((incident) => incident.kind === "abnormal")?.evidence[0]?.metric;
+    return this.app.query.get("metric") ?? about ?? "cpu";
   }
 
   say() {

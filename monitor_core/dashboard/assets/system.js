@@ -55,16 +55,36 @@ class System {
   }
 
   drawBody(system) {
-    const { kept, jobs, refused, channels, dead_letters: dead } = system;
-    show(this.body, [kept, jobs, refused, channels, dead], () => [
+    const { kept, jobs, refused, channels, store, refused_by_store: never, dead_letters: dead } = system;
+    show(this.body, [kept, jobs, refused, channels, store, never, dead], () => [
+      store.name.startsWith("SQLite") && store.reachable && !store.away_since ? null : this.database(store, system.now),
       h("div", { class: "sim-halves" }, this.kept(kept), this.jobs(jobs, system.now)),
-      h("div", { class: "sim-halves" }, this.refused(refused), this.channels(channels, dead)),
+      h("div", { class: "sim-halves" }, this.refused(refused, never), this.channels(channels, dead)),
     ]);
+  }
+
+  /** Is it there, what waits for it, how fast it takes it, what it said last. */
+  database(store, now) {
+    const away = store.away_since !== null;
+    const state = away ? `away for ${lasted(now - store.away_since)}` : store.reachable ? "takes samples" : "does not answer";
+    const waits = store.backlog_samples ? `${plural(store.backlog_samples, "sample")}, ${bytes(store.backlog_bytes)}` : "nothing";
+    const fact = (label, value, tone) => h("div", { class: "sim-fact" }, h("span", { class: "sim-small" }, label), h("strong", { "data-tone": tone }, value));
+    return card("Database", store.name,
+      h("div", { class: "sim-facts" },
+        fact("State", state, away || !store.reachable ? "critical" : "ok"),
+        fact("Waits in the journal", waits),
+        fact("Oldest of it", store.backlog_age_ms === null ? "—" : lasted(store.backlog_age_ms)),
+        fact("Taken just now", `${store.stored_per_second}${THIN}/s`)),
+      store.error && h("p", { class: "sim-muted" }, store.needs_operator ? `Somebody has to set this right: ${store.error}` : store.error));
   }
 
   kept(kept) {
     const total = kept.reduce((sum, line) => sum + (line.bytes ?? 0), 0);
-    return card("Kept", bytes(total), table(kept.map((line) => [line.name, muted(`${line.retention_days} days`), h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(total ? (line.bytes ?? 0) / total : 0, "cpu")), right(bytes(line.bytes)), right(number(line.rows), true)])));
+    const rows = kept.reduce((sum, line) => sum + (line.rows ?? 0), 0);
+    // a database that does not tell its bytes tells its rows
+    const share = (line) => (total ? (line.bytes ?? 0) / total : rows ? (line.rows ?? 0) / rows : 0);
+    const span = (days) => (days === null ? "for ever" : `${Math.round(days * 10) / 10} days`);
+    return card("Kept", total ? bytes(total) : null, table(kept.map((line) => [line.name, muted(span(line.retention_days)), h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(share(line), "cpu")), right(total ? bytes(line.bytes) : ""), right(line.rows === null ? "—" : number(line.rows), true)])));
   }
 
   jobs(jobs, now) {
@@ -74,8 +94,12 @@ class System {
       right(job.last_ms === null ? "—" : `${job.last_ms}${THIN}ms`, true), right(next(job))])));
   }
 
-  refused(refused) {
-    return card("Refused samples", "since the start", refused.length ? table(refused.map((line) => [line.reason, muted(line.host), right(number(line.count))])) : nothing("None.", "Samples that are refused are counted here with the reason."));
+  refused(refused, never) {
+    const rows = refused.map((line) => [line.reason, muted(line.host), right(number(line.count))]);
+    const kept = never.newest.map((line) => h("p", { class: "sim-small" }, `${moment(line.at)} the database will never take ${line.sample}: ${line.reason}`));
+    const none = nothing("None.", "Samples that are refused are counted here with the reason.");
+    return card("Refused samples", "since the start", rows.length ? table(rows) : kept.length ? null : none,
+      never.count > kept.length ? h("p", { class: "sim-small" }, `${plural(never.count, "sample")} refused by the database, the newest are`) : null, kept);
   }
 
   channels(channels, dead) {

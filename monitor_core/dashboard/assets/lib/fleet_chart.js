@@ -1,4 +1,5 @@
-// All hosts in one chart: the middle 90 % as a band, the median, up to three unusual hosts with their names at the end.
+// All hosts in one chart: the middle 90 % as a band, the median, up to three unusual hosts with their names at the end,
+// grey until their incident opened and red since.
 
 import { get } from "./api.js";
 import { h, setText } from "./dom.js";
@@ -11,7 +12,7 @@ const MOST_POINTS = 4000;
 
 export class FleetChart {
   constructor(app, hosts) {
-    Object.assign(this, { app, hosts, names: [], lines: new Map(), zoomed: false });
+    Object.assign(this, { app, hosts, unusual: [], lines: new Map(), zoomed: false });
     this.title = h("h2");
     this.plot = h("div", { class: "sim-plot sim-plot-fleet" });
     const legend = h("span", { class: "sim-legend" },
@@ -21,9 +22,10 @@ export class FleetChart {
     this.node = h("section", { class: "sim-card sim-fleet" }, h("div", { class: "sim-card-head" }, this.title, legend), this.plot);
   }
 
-  async draw(fleet, metric, range, names) {
+  /** `unusual`: [{name, since}], since when in ms. */
+  async draw(fleet, metric, range, unusual) {
     if (!fleet) return;
-    Object.assign(this, { fleet, metric, names, zoomed: this.zoomed && range === this.range, range });
+    Object.assign(this, { fleet, metric, unusual, zoomed: this.zoomed && range === this.range, range });
     const label = this.app.state.metrics.find(({ key }) => key === metric)?.label ?? metric;
     setText(this.title, `${label}, all hosts`);
     this.node.style.setProperty("--sim-median", `var(--sim-${METRIC_COLOUR[metric]})`);
@@ -31,16 +33,16 @@ export class FleetChart {
     await this.react();
   }
 
-  async highlight(names) {
-    if (!this.fleet || names.join() === this.names.join()) return;
-    this.names = names;
+  async highlight(unusual) {
+    if (!this.fleet || JSON.stringify(unusual) === JSON.stringify(this.unusual)) return;
+    this.unusual = unusual;
     await this.loadLines();
     await this.react();
   }
 
   async loadLines() {
     const from = Date.now() - RANGES[this.range][1];
-    const found = await Promise.all(this.names.map(async (name) => {
+    const found = await Promise.all(this.unusual.map(async ({ name }) => {
       const query = `host=${encodeURIComponent(name)}&start=${from}&max_points=${POINTS}`;
       return [name, await get(`/api/v1/series?${query}`).catch(() => null)];
     }));
@@ -58,17 +60,22 @@ export class FleetChart {
       { ...edge, y: low, name: "low" },
       { ...edge, y: high, name: "high", fill: "tonexty", fillcolor: colour(root, "band") },
       { ...edge, y: median, name: "median", hoverinfo: "all", hovertemplate: "%{y:.0f} %", line: { width: 2, color: colour(root, METRIC_COLOUR[this.metric]) } },
-      ...this.names.map((name) => this.line(name)),
+      ...this.unusual.flatMap((one) => this.line(one)),
     ];
   }
 
-  line(name) {
+  /** Two traces: until the incident, and since; the second one grows. */
+  line({ name, since }) {
     const series = this.lines.get(name);
-    const raw = series ? withGaps(series.time, [series.metrics[this.metric].mean]) : { times: [], columns: [[]] };
-    return {
-      type: "scatter", mode: "lines", x: raw.times.map(local), y: raw.columns[0], name, hovertemplate: "%{y:.0f} %",
-      line: { width: 2, color: colour(this.app.root, "critical") },
-    };
+    const { times, columns } = series ? withGaps(series.time, [series.metrics[this.metric].mean]) : { times: [], columns: [[]] };
+    const opened = times.findIndex((time) => time >= since);
+    const turn = opened < 0 ? times.length : opened;
+    const part = (from, to, width, hue) => ({
+      type: "scatter", mode: "lines", x: times.slice(from, to).map(local), y: columns[0].slice(from, to), name,
+      hovertemplate: "%{y:.0f} %", line: { width, color: colour(this.app.root, hue) },
+    });
+    // the red part begins at the last grey point, so that there is no gap between them
+    return [part(0, turn, 1, "muted"), part(Math.max(0, turn - 1), times.length, 2, "critical")];
   }
 
   view() {
@@ -78,7 +85,7 @@ export class FleetChart {
   }
 
   layout() {
-    const labels = this.names.map((name) => {
+    const labels = this.unusual.map(({ name }) => {
       const last = this.lastOf(name);
       return last && { x: last[0], y: last[1], text: name, xanchor: "left", showarrow: false, xshift: 4, font: { color: colour(this.app.root, "critical"), size: 11 } };
     }).filter(Boolean);
@@ -119,7 +126,9 @@ export class FleetChart {
     const m = this.app.state.metrics.findIndex(({ key }) => key === this.metric);
     const x = [local(time), local(time), local(time)];
     const y = [low, high, median];
-    this.names.forEach((name) => {
+    const traces = [0, 1, 2];
+    this.unusual.forEach(({ name }, i) => {
+      traces.push(4 + 2 * i);
       const host = hosts.get(name);
       const value = host?.values[m] ?? null;
       x.push(local(host?.last ?? time));
@@ -130,8 +139,8 @@ export class FleetChart {
     });
     const Plotly = await plotly();
     // an incident may just be adding its line: then it brings this point itself
-    if (this.plot.data.length !== x.length) return;
-    await Plotly.extendTraces(this.plot, { x: x.map((v) => [v]), y: y.map((v) => [v]) }, x.map((_, i) => i), MOST_POINTS);
+    if (this.plot.data.length !== 3 + 2 * this.unusual.length) return;
+    await Plotly.extendTraces(this.plot, { x: x.map((v) => [v]), y: y.map((v) => [v]) }, traces, MOST_POINTS);
     await this.move();
     this.plot.dataset.points = this.plot.data[0].x.length;
   }
