@@ -101,7 +101,7 @@ class Incidents {
       if (!this.rows.length) return [];
       const head = h("tr", {}, ["No.", "State", "Host", "What"].map((text) => h("th", {}, text)),
         h("th", { class: "sim-right sim-wide" }, "Score"), h("th", { class: "sim-wide" }, "Since"), h("th", { class: "sim-right" }, "Lasted"));
-      return h("section", { class: "sim-card sim-scroll" }, h("table", { class: "sim-table" }, h("thead", {}, head), h("tbody", {}, this.rows.map((incident) => this.row(incident, now)))));
+      return h("section", { class: "sim-card sim-scroll" }, h("table", { class: "sim-table sim-log" }, h("thead", {}, head), h("tbody", {}, this.rows.map((incident) => this.row(incident, now)))));
     });
   }
 
