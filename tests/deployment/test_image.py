@@ -69,6 +69,11 @@ def test_the_image_alone_is_the_service_with_its_health_check():
     assert service["healthcheck"]["test"][-1] in DOCKERFILE
 
 
+def test_every_package_of_the_product_is_in_the_image():
+    packages = {path.parent.name for path in ROOT.glob("*/*.py")} - {"tests", "benchmarks"}
+    assert [name for name in sorted(packages) if f"\nCOPY {name} {name}\n" not in DOCKERFILE] == []
+
+
 def test_only_what_is_copied_reaches_the_build():
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     copied = re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, re.MULTILINE)
