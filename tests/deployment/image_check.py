@@ -38,7 +38,8 @@ PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 HEALTHY_WITHIN, SAMPLES_WITHIN, STOP_WITHIN = 60, 60, 10
 ROOM = 0.75
-TROUBLE = ("Traceback", "Read-only file system", "Permission denied")
+# the last: something outside was asked
+TROUBLE = ("Traceback", "Read-only file system", "Permission denied", "external IP")
 CLONE_NEWNET = 0x40000000
 NO_PRIVILEGES = ["--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]
 

@@ -14,7 +14,7 @@ from tests.deployment import compose_file
 ROOT = compose_file.ROOT
 OURS = ("service", "dashboard", "simulator")
 NAMES = {name.upper() for name in Settings.model_fields} | {f"{name.upper()}_FILE" for name in SECRETS}
-OF_OTHERS = {"STREAMLIT_SERVER_ADDRESS", "STREAMLIT_SERVER_PORT"}
+OF_OTHERS = {f"STREAMLIT_{name}" for name in ("SERVER_ADDRESS", "SERVER_PORT", "BROWSER_SERVER_ADDRESS")}
 
 
 @pytest.fixture
