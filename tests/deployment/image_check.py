@@ -82,7 +82,7 @@ def install_tools() -> None:
 
 
 class Builder:
-    """buildah with a storage of its own, gone with the folder."""
+    """buildah with a storage of its own, gone with the folder: with vfs nothing stays mounted, also after a failure."""
 
     def __init__(self, folder: Path) -> None:
         at = ("--root", f"{folder}/storage", "--runroot", f"{folder}/run")
