@@ -5,16 +5,18 @@ image as a read-only root, as the image's user, without capabilities and without
 network in which they reach nothing but each other, so names and ports are those of the compose file. A Debian with the
 same Python stands in for the base image, because the real one would have to come from a registry.
 
-With INFLUXDB_URL in the environment (and INFLUXDB_TOKEN, …) the service uses that server, on this machine's network;
+With INFLUXDB_URL in the environment (and INFLUXDB_TOKEN, …) the service finds that server where the compose file says;
 otherwise it runs without one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
 import os
+import queue
 import shutil
 import signal
 import socket
@@ -22,20 +24,18 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from tests.deployment import compose_file
+from tests.deployment.image_build import Builder, Failed, install_tools, say
 
 ROOT = compose_file.ROOT
-TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap", "unshare": "util-linux"}
-IMAGE = "localhost/smart-infra-monitor-check"
-SUITE = "bookworm"
-PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
-PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 HEALTHY_WITHIN, SAMPLES_WITHIN, STOP_WITHIN = 60, 60, 10
 ROOM = 0.75
 # the last: something outside was asked
@@ -55,63 +55,6 @@ while [ "$1" != -- ]; do mount --bind "$1" "$root$2"; shift 2; done; shift
 mount -o remount,bind,ro "$root"
 exec chroot "$root" "$@"
 """
-
-
-class Failed(Exception):
-    """Something is not as it must be; the text says what."""
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
-
-
-def run(*command: str, **environ: str) -> str:
-    """Its standard output; its standard error only when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environ)
-    if done.returncode:
-        raise Failed(f"{' '.join(command[:4])} … ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
-    return done.stdout.strip()
-
-
-def install_tools() -> None:
-    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
-    if missing:
-        say(f"installing {' and '.join(missing)}")
-        run("apt-get", "update", "-qq")
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, DEBIAN_FRONTEND="noninteractive")
-
-
-class Builder:
-    """buildah with a storage of its own, gone with the folder: with vfs nothing stays mounted, also after a failure."""
-
-    def __init__(self, folder: Path) -> None:
-        at = ("--root", f"{folder}/storage", "--runroot", f"{folder}/run")
-        self._command = ("buildah", "--storage-driver", "vfs", *at)
-
-    def __call__(self, *arguments: str) -> str:
-        return run(*self._command, *arguments)
-
-    def make_base(self, name: str) -> None:
-        """A Debian with Python, under the name that the Dockerfile begins FROM."""
-        container = self("from", "scratch")
-        root = self("mount", container)
-        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root)
-        # where the official image has them
-        Path(root, "usr/local/bin/python").symlink_to("/usr/bin/python3")
-        Path(root, "usr/local/bin/pip").symlink_to("/usr/bin/pip3")
-        self("config", "--env", f"PATH={PATH}", container)
-        self("commit", "--quiet", "--rm", container, name)
-
-    def build(self) -> dict[str, Any]:
-        """The Dockerfile as it is. Returns the image's configuration."""
-        # a network with a certificate authority of its own: known while building, never part of the image
-        certificates = ("-v", "/etc/ssl/certs:/etc/ssl/certs:ro") if Path("/etc/ssl/certs").is_dir() else ()
-        options = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--pull-never", *certificates)
-        self("bud", *options, "--tag", IMAGE, str(ROOT))
-        return json.loads(self("inspect", "--type", "image", IMAGE))["Docker"]["config"]
-
-    def root(self) -> Path:
-        return Path(self("mount", self("from", "--pull-never", IMAGE)))
 
 
 class Role:
@@ -234,6 +177,12 @@ def get(url: str) -> tuple[int, bytes]:
 
 
 def look_at_service(role: Role, port: str) -> None:
+    store = role.service["environment"].get("INFLUXDB_URL")
+    if store:
+        ping = role.tries(["python", "-c", f"from urllib.request import urlopen; urlopen('{store}/ping', timeout=4)"])
+        if ping.returncode:
+            raise Failed(f"{role.name}: {store} does not answer: {ping.stderr[-300:]}")
+        say(f"  {role.name}: InfluxDB answers at {store}")
     if get(f"http://127.0.0.1:{port}/-/ready")[0] != 200:
         raise Failed("the service is not ready")
     say(f"  {role.name}: /-/ready answers 200 on port {port}")
@@ -304,6 +253,37 @@ def leave_the_network() -> None:
         fcntl.ioctl(any_socket, 0x8914, up_and_running)  # SIOCSIFFLAGS
 
 
+class Relay:
+    """Carries connections from the roles' network on to a server in this machine's. A thread stays in the network in
+    which it began, and so do the threads it starts; a socket stays in the one in which it was made."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http":
+            raise Failed("INFLUXDB_URL: the image check reaches http:// only")
+        self._server = (parts.hostname, parts.port or 80)
+        self._listeners: queue.Queue[socket.socket] = queue.Queue()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def listen(self, port: int) -> None:
+        self._listeners.put(socket.create_server(("127.0.0.1", port)))
+
+    def _accept(self) -> None:
+        listener = self._listeners.get()
+        while True:
+            near, _ = listener.accept()
+            far = socket.create_connection(self._server)
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
 def check(folder: Path, wanted: list[str]) -> None:
     environ = environment(folder)
     compose = compose_file.load(environ)
@@ -318,11 +298,13 @@ def check(folder: Path, wanted: list[str]) -> None:
     check_image(image, root)
     (root / "etc/hosts").write_text(f"127.0.0.1 localhost {' '.join(compose['services'])}\n")
 
-    if "INFLUXDB_URL" in environ:
-        compose["services"]["service"]["environment"]["INFLUXDB_URL"] = environ["INFLUXDB_URL"]
+    relay = Relay(environ["INFLUXDB_URL"]) if environ.get("INFLUXDB_URL") else None
+    leave_the_network()
+    inside = compose["services"]["service"]["environment"]
+    if relay:
+        relay.listen(urlsplit(inside["INFLUXDB_URL"]).port)
     else:
-        del compose["services"]["service"]["environment"]["INFLUXDB_URL"]
-        leave_the_network()
+        del inside["INFLUXDB_URL"]
     roles = [Role(name, compose, image, root, folder) for name in LOOKS if name in wanted]
     try:
         start_and_look(roles)
