@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench crash-test image-check lock service simulator
+.PHONY: help run test check format bench crash-test record image-check lock service simulator
 
 help: ## what can be done
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ lock: ## pin what the image installs, with hashes, from requirements.txt
 	  && $$tool/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	       --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	       --output-file requirements.lock requirements.txt
+
+record: .venv/ready-dev ## write down what the InfluxDB in INFLUXDB_URL answers to the store contract
+	rm -f tests/contracts/recorded/*.json.gz
+	RECORD=1 $(BIN)/python -m pytest tests/contracts -k recorded
 
 service: .venv/ready ## the service without pages
 	$(BIN)/python -m monitor_core

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor_core.metrics import METRICS
@@ -45,11 +45,12 @@ class Settings(BaseSettings):
     sample_interval_seconds: float = Field(3.0, ge=0.1, le=300, description="seconds between two samples")
     simulated_hosts: int = Field(6, ge=0, le=10_000, description="hosts of the simulated fleet; 0: none")
     simulator_seed: int = Field(7, description="the same seed gives the same fleet")
-    influxdb_url: str | None = Field(None, description="InfluxDB 2.7; not used yet, the embedded store is")
+    influxdb_url: str | None = Field(None, description="InfluxDB 2.7 to keep samples in; none: the embedded store")
     influxdb_token: SecretStr | None = Field(None, description="token for InfluxDB")
     influxdb_org: str | None = Field(None, description="organisation in InfluxDB")
-    influxdb_bucket: str | None = Field(None, description="bucket in InfluxDB")
-    raw_days: Days = Field(7, description="days for which every sample is kept")
+    influxdb_bucket: str | None = Field(None, description="bucket in InfluxDB; rollups and anomalies have others")
+    spool_max_bytes: int = Field(4 << 30, ge=1 << 20, description="most that waits while the database is away")
+    raw_days: Days | None = Field(None, description="days for which every sample is kept; 7, in InfluxDB 30")
     minute_days: Days = Field(90, description="days for which one-minute rollups are kept")
     half_hour_days: Days = Field(730, description="days for which half-hour rollups are kept")
     anomaly_days: Days = Field(365, description="days for which anomalies are kept")
@@ -119,6 +120,23 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https://")
         return value
 
+    @field_validator("influxdb_url")
+    @classmethod
+    def _check_influxdb_url(cls, value: str | None) -> str | None:
+        parts = urlsplit(value) if value else None
+        if parts and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must begin with http:// or https://")
+        if parts and (parts.username or parts.password):
+            raise ValueError("holds a name or a password; InfluxDB wants a token")
+        return value
+
+    @model_validator(mode="after")
+    def _check_influxdb(self) -> Settings:
+        missing = [name for name in ("token", "org", "bucket") if not getattr(self, f"influxdb_{name}")]
+        if self.influxdb_url and missing:
+            raise ValueError(f"INFLUXDB_{missing[0].upper()}: is needed because INFLUXDB_URL is set")
+        return self
+
     @field_validator("api_token")
     @classmethod
     def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
@@ -132,9 +150,8 @@ class Settings(BaseSettings):
 
     def notices(self) -> list[str]:
         """What an operator should know about the settings, though they are valid."""
-        if self.influxdb_url:
-            return ["INFLUXDB_URL is set, but this version keeps its samples in the embedded store."]
-        if self.influxdb_token or self.influxdb_org or self.influxdb_bucket:
+        others = self.influxdb_token or self.influxdb_org or self.influxdb_bucket
+        if others and not self.influxdb_url:
             return ["INFLUXDB_URL is not set, so samples are kept in the embedded store."]
         return []
 
@@ -188,5 +205,5 @@ def _secret(name: str, found: Mapping[str, str], faults: list[str]) -> str | Non
 
 
 def _line(fault: Any) -> str:
-    name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
-    return f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+    said = str(fault["msg"].removeprefix("Value error, "))
+    return f"{str(fault['loc'][0]).upper()}: {said}" if fault["loc"] else said

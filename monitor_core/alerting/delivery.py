@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from monitor_core.alerting.channels.base import Channel, SendFailed
+from monitor_core.backoff import next_delay_seconds
 from monitor_core.notifications import Notification
 
 log = logging.getLogger("monitor.delivery")
 
 LONGEST_DELAY_SECONDS = 300.0
-LONGEST_RETRY_AFTER_SECONDS = 60.0
-JITTER = 0.2
 GIVE_UP_AFTER = 12
 CLAIM = 200
 IDLE_SECONDS = 1.0
@@ -43,14 +42,6 @@ class DeliveryHealth:
     last_error: str | None = None
     last_success_at: int | None = None
     last_latency_ms: float | None = None
-
-
-def next_delay_seconds(attempt: int, retry_after: float | None, jitter: float) -> float:
-    """How long to wait after `attempt` failed tries; `jitter` 0..1 spreads it by ± 20 %."""
-    if retry_after is not None:
-        return min(max(retry_after, 0.0), LONGEST_RETRY_AFTER_SECONDS)
-    delay = min(2.0 ** min(attempt, 20), LONGEST_DELAY_SECONDS)
-    return delay * (1 - JITTER + 2 * JITTER * jitter)
 
 
 class Delivery:
@@ -113,7 +104,7 @@ class Delivery:
             self._outbox.mark_dead(dead, failure.reason)
         if again:
             attempt = max(item.attempts for item in again) - 1
-            delay = next_delay_seconds(attempt, failure.retry_after_seconds, self._jitter())
+            delay = next_delay_seconds(attempt, failure.retry_after_seconds, self._jitter(), LONGEST_DELAY_SECONDS)
             due_at = self._clock() + int(delay * 1000)
             self._outbox.mark_retry([item.id for item in again], due_at, failure.reason)
         old = self._health

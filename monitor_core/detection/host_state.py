@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from monitor_core.detection.host_arrays import NEVER, HostArrays
 from monitor_core.frame import BoolArray, FloatArray, IntArray
+from monitor_core.host_arrays import NEVER, HostArrays
 from monitor_core.metrics import METRICS
 
 RECENT = 16

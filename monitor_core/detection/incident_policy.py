@@ -14,8 +14,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from monitor_core.detection.host_arrays import NEVER, HostArrays
 from monitor_core.frame import BoolArray, FloatArray, IntArray
+from monitor_core.host_arrays import NEVER, HostArrays
 from monitor_core.incidents import Kind, Reason, Severity
 
 RECENT_INCIDENTS = 3

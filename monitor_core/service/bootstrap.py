@@ -23,6 +23,7 @@ from monitor_core.service.clock import Clock, SystemClock
 from monitor_core.service.collecting import Collector, Source
 from monitor_core.service.counters import Counters
 from monitor_core.service.gathering import Gathering
+from monitor_core.service.history import RECENT_MS, History
 from monitor_core.service.judge import Judge
 from monitor_core.service.learning import Job, Learning, job_view
 from monitor_core.service.live import Live
@@ -30,19 +31,21 @@ from monitor_core.service.pipeline import Listeners, Pipeline
 from monitor_core.service.recovery import recover
 from monitor_core.service.scheduler import Scheduler
 from monitor_core.service.sending import Sender, nudge_all
-from monitor_core.service.storing import Storing
+from monitor_core.service.storing import Away, Storing
 from monitor_core.settings import Settings
 from monitor_core.sources.host import HostSource
+from monitor_core.storage.influxdb.connection import Connection
+from monitor_core.storage.influxdb.store import InfluxStore
 from monitor_core.storage.journal import Journal
 from monitor_core.storage.sqlite import SqliteStore
 from monitor_core.storage.state import StateStore
-from monitor_core.storage.timeseries import TimeSeriesStore
+from monitor_core.storage.timeseries import StoreUnavailable, TimeSeriesStore
 from monitor_core.storage.writer import StateFile
 
 log = logging.getLogger("monitor")
 
 LEVELS_APART = 5  # a baseline takes every fifth sample's level: 15 s at one sample each 3 s, an hour in all
-MAINTAIN_SECONDS = 30.0
+MAINTAIN_SECONDS, STORE_SECONDS = 30.0, 1.0
 FIRST_TRAINING_SECONDS = 10.0
 
 
@@ -60,6 +63,7 @@ class Service:
     journal: Journal
     state: StateStore
     store: TimeSeriesStore
+    history: History
     judge: Judge
     pipeline: Pipeline
     gathering: Gathering
@@ -74,12 +78,15 @@ class Service:
     lock: DataLock
     started_at: int = 0
     address: str = "127.0.0.1"
+    on_store_change: Callable[[], None] = lambda: None
+    _away: Away | None = None
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
         """Recover, then let samples in. Raises StateUnavailable, StoreUnavailable."""
         now = self.started_at = self.clock.now_ms()
         self.counters.restore(self.state.meta("counters"))
+        self.pipeline.score_spread.restore(self.state.meta("scores"))
         first_start = not self.state.hosts()
         recover(self.pipeline, self.storing, self.judge, self.journal, self.state, now)
         self._fill_latest(now)
@@ -102,7 +109,7 @@ class Service:
         self.pipeline.stop()
         self._join("scoring")
         self.storing.stop()
-        self.state.set_meta("counters", self.counters.saved())
+        self._save_counts()
         for thread in self._threads:
             thread.join(timeout=5)
         self.store.close()
@@ -112,22 +119,43 @@ class Service:
     def maintain(self) -> None:
         """Roll up and expire the store, and let the journal go as far as everybody has read it."""
         now = self.clock.now_ms()
-        self.state.set_meta("counters", self.counters.saved())
+        self._save_counts()
         snapshots = [saved[0] for name in ("hosts", "policy") if (saved := self.state.snapshot(name))]
         done = min([self.pipeline.scored_position, self.storing.stored_position, *(snapshots or [0])])
+        if self.settings.influxdb_url:  # a database may go away: the last minutes are then shown from the journal
+            done = min(done, self.journal.before(now - RECENT_MS))
         self.journal.remove_through(done)
-        self.store.maintain(now)
+        try:
+            self.store.maintain(now)
+        except StoreUnavailable as error:  # what is due stays due
+            log.info("rolling up waits for the store: %s", error)
+
+    def _save_counts(self) -> None:
+        self.state.set_meta("counters", self.counters.saved())
+        self.state.set_meta("scores", self.pipeline.score_spread.saved())
+
+    def watch_store(self) -> None:
+        """Tell every open page when the store goes away and when it is back."""
+        was = self._away
+        self._away = self.storing.away
+        if (was is None) != (self._away is None):
+            self.on_store_change()
 
     def train_first(self) -> None:
         """The first version is trained by itself as soon as there is something to learn from."""
         busy = self.learning.job is not None and self.learning.job.state == "running"
         filling = any(c.progress is not None and c.progress < 1 for c in self.collectors)
-        if not self.learning.active and not busy and not filling and self.learning.training_set():
+        able = not busy and not filling and self.storing.away is None
+        if able and not self.learning.active and self.learning.training_set():
             self.learning.start("first")
 
     def _fill_latest(self, now: int) -> None:
         """Show what was last known until the first sample arrives."""
-        frame = self.store.latest(now - 86_400_000)
+        try:
+            frame = self.store.latest(now - 86_400_000)
+        except StoreUnavailable as error:
+            log.warning("the service starts without its store: %s", error)
+            return
         if len(frame):
             self.live.latest.take(frame, self.judge.scorer.peek(frame))
 
@@ -136,6 +164,7 @@ class Service:
         for collector in self.collectors:
             self.scheduler.every(interval, f"Collect {collector.source.name}", collector.tick)
         self.scheduler.every(max(interval, 0.5), "Watch for silence", self.pipeline.watch_silence)
+        self.scheduler.every(STORE_SECONDS, "Watch the store", self.watch_store)
         self.scheduler.every(MAINTAIN_SECONDS, "Roll up and expire", self.maintain)
         self.scheduler.every(FIRST_TRAINING_SECONDS, "First training", self.train_first)
         if self.settings.train_at_hour >= 0:
@@ -191,8 +220,10 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
         [channel.name for channel in channels],
         pause=lambda: time.sleep(0.0005),
     )
-    storing = Storing(journal, state, store, lambda: pipeline.scored_position)
-    senders = [Sender(Delivery(state, channel, clock.now_ms, clock.monotonic)) for channel in channels]
+    storing = Storing(journal, state, store, clock, counters, settings.spool_max_bytes)
+    senders = [
+        Sender(Delivery(state, channel, clock.now_ms, clock.monotonic), counters.told.put) for channel in channels
+    ]
     live = Live(
         today=lambda: today(counters, state, [channel.name for channel in channels]),
         open_incidents=lambda: list(judge.desk.open.values()),
@@ -212,6 +243,7 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
         journal=journal,
         state=state,
         store=store,
+        history=History(store, journal, storing, clock),
         judge=judge,
         pipeline=pipeline,
         gathering=Gathering(pipeline.accept),
@@ -246,13 +278,14 @@ def _own_sources(settings: Settings) -> list[Source]:
 
 
 def _store(settings: Settings) -> TimeSeriesStore:
-    return SqliteStore(
-        settings.data_dir / "timeseries.sqlite",
-        raw_days=settings.raw_days,
-        minute_days=settings.minute_days,
-        half_hour_days=settings.half_hour_days,
-        anomaly_days=settings.anomaly_days,
-    )
+    days = {name: getattr(settings, name) for name in ("minute_days", "half_hour_days", "anomaly_days")}
+    if settings.raw_days is not None:
+        days["raw_days"] = settings.raw_days
+    if settings.influxdb_url is None:
+        return SqliteStore(settings.data_dir / "timeseries.sqlite", **days)
+    token = settings.influxdb_token.get_secret_value() if settings.influxdb_token else ""
+    connection = Connection(settings.influxdb_url, token, settings.influxdb_org or "")
+    return InfluxStore(connection, settings.influxdb_bucket or "", settings.data_dir, **days)
 
 
 def _channels(settings: Settings) -> list[Channel]:

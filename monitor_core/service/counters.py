@@ -60,7 +60,7 @@ class Counters:
         self.received = Gauge(clock, adds=True)
         self.commit_ms = Gauge(clock, adds=False)
         self.score_ms = Gauge(clock, adds=False)
-        self.backlog = Gauge(clock, adds=False)
+        self.stored = Gauge(clock, adds=True)
         self.decided = Gauge(clock, adds=False)
         self.told = Gauge(clock, adds=True)
         self.last_tick_at: int | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import psutil
@@ -11,8 +13,8 @@ from monitor_core import __version__
 from monitor_core.notifications import DeliveryState
 from monitor_core.service.bootstrap import Service
 from monitor_core.service.counters import Gauge
+from monitor_core.storage.timeseries import StoreHealth
 
-BACKLOG_ENTRIES = 200
 MISSED_TICKS = 3
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", ""})
 WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
@@ -22,15 +24,30 @@ def problems(service: Service) -> list[str]:
     """Sentences about what does not work now; none: ready."""
     found = [f"A part of the service has stopped: {name}." for name in service.dead_threads()]
     store = service.store.health()
-    if not store.reachable:
+    if not store.reachable and service.storing.away is None:
         found.append(f"The store does not answer: {store.error}.")
-    if service.storing.last_error:
-        found.append(f"Samples wait in the journal: {service.storing.last_error}.")
+    found += [f"{sentence}." for sentence in waiting_sentences(service)]
     if service.pipeline.last_error:
         found.append(f"Scoring has a fault: {service.pipeline.last_error}.")
     if service.learning.damaged:
         found.append(f"A model version is damaged: {service.learning.damaged}.")
     return found + _late_collectors(service)
+
+
+def waiting_sentences(service: Service) -> list[str]:
+    """What keeps samples from being stored, in words; none: nothing does."""
+    away = service.storing.away
+    found = []
+    if away is not None:
+        waiting = service.storing.backlog()
+        since = f"{datetime.fromtimestamp(away.since / 1000, UTC):%H:%M} UTC"
+        who = "takes no samples until somebody sets it right" if away.needs_operator else "takes no samples"
+        found.append(
+            f"The database {who}, since {since}: {away.reason}. {waiting.samples:,} samples wait in the journal"
+        )
+    if service.storing.given_up:
+        found.append(f"{service.storing.given_up:,} samples were given up: more waited than SPOOL_MAX_BYTES allows")
+    return found
 
 
 def _late_collectors(service: Service) -> list[str]:
@@ -45,9 +62,24 @@ def _late_collectors(service: Service) -> list[str]:
 
 def notices(service: Service) -> list[str]:
     """What an operator should know, though nothing is broken."""
-    found = list(service.settings.notices())
+    found = [*service.settings.notices(), *service.store.health().notices]
     if service.settings.api_token is None and service.address not in LOOPBACK:
         found.append("This service can be reached from other machines and asks for no token: set API_TOKEN.")
+    return found
+
+
+def page_notices(service: Service) -> list[str]:
+    """What every page says on top; it changes seldom, so it holds no counts."""
+    away = service.storing.away
+    found = notices(service)
+    if away is not None:
+        since = f"{datetime.fromtimestamp(away.since / 1000, UTC):%H:%M} UTC"
+        found.append(
+            f"The database takes no samples since {since} ({away.reason}). Charts show the last 15 minutes from the"
+            " journal; samples wait there and nothing is lost."
+        )
+    if service.storing.given_up:
+        found.append("Some samples were given up because too many waited for the database: the system page says more.")
     return found
 
 
@@ -75,6 +107,8 @@ def system_view(service: Service) -> dict[str, Any]:
         "cpu_percent": _cpu_percent(service, process),
         "streams": service.live.streams,
         "stages": _stages(service, store.name),
+        "store": store_view(service, store),
+        "refused_by_store": _refused_by_store(service),
         "kept": [
             {"name": kept.name, "rows": kept.rows, "bytes": kept.bytes, "retention_days": kept.retention_days}
             for kept in store.kept
@@ -98,12 +132,12 @@ def _cpu_percent(service: Service, process: psutil.Process) -> float:
 
 def _stages(service: Service, store_name: str) -> list[dict[str, Any]]:
     counters = service.counters
-    backlog = max(0, service.pipeline.scored_position - service.storing.stored_position)
+    backlog = service.storing.backlog()
     received = counters.received.history()
     hosts = len(service.pipeline.known)
     waiting = sum(service.state.outbox_count(s.delivery.name, counters.day_start()).waiting for s in service.senders)
     sent = sum(service.state.outbox_count(s.delivery.name, counters.day_start()).sent_today for s in service.senders)
-    storing_ok = service.storing.last_error is None
+    storing_ok = service.storing.away is None
     judging_ok = service.pipeline.last_error is None
     step_time = f"{counters.score_ms.latest():.1f} ms a step"
     quiet = f"{counters.kept_quiet_today} kept quiet today"
@@ -118,12 +152,35 @@ def _stages(service: Service, store_name: str) -> list[dict[str, Any]]:
         ),
         ("journal", "Journal", True, f"{counters.commit_ms.latest():.1f} ms", "written, fsynced", counters.commit_ms),
         ("scored", "Scored", judging_ok, step_time, f"{hosts} hosts", counters.score_ms),
-        ("stored", "Stored", storing_ok, f"backlog {backlog}", store_name, counters.backlog),
+        ("stored", "Stored", storing_ok, f"backlog {backlog.samples:,}", store_name, counters.stored),
         ("decided", "Decided", True, f"{len(service.judge.desk.open)} open", quiet, counters.decided),
         ("told", "Told", True, f"{sent} sent today", f"{waiting} waiting", counters.told),
     ]
     names = ("key", "label", "ok", "value", "detail", "history")
     return [dict(zip(names, (*step[:5], step[5].history()), strict=True)) for step in steps]
+
+
+def store_view(service: Service, store: StoreHealth) -> dict[str, Any]:
+    """Is the store there, what waits for it, how fast it is taken."""
+    away, waiting = service.storing.away, service.storing.backlog()
+    age = None if waiting.oldest_arrived_at is None else service.clock.now_ms() - waiting.oldest_arrived_at
+    return {
+        "name": store.name,
+        "reachable": store.reachable,
+        "error": away.reason if away else store.error,
+        "away_since": away.since if away else None,
+        "needs_operator": bool(away and away.needs_operator),
+        "backlog_samples": waiting.samples,
+        "backlog_bytes": waiting.bytes,
+        "backlog_age_ms": age,
+        "stored_per_second": round(sum(service.counters.stored.history()[-10:]) / 10, 1),
+        "given_up": service.storing.given_up,
+    }
+
+
+def _refused_by_store(service: Service) -> dict[str, Any]:
+    count, rows = service.state.refused_samples()
+    return {"count": count, "newest": [asdict(row) for row in rows]}
 
 
 def _jobs(service: Service) -> list[dict[str, Any]]:

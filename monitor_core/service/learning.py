@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from monitor_core.detection import training
 from monitor_core.detection.detectors import isolation_forest
 from monitor_core.detection.model_registry import ModelDamaged, ModelInfo, ModelRegistry
@@ -20,7 +18,7 @@ from monitor_core.frame import BoolArray, Frame
 from monitor_core.service.clock import Clock
 from monitor_core.service.pipeline import Pipeline
 from monitor_core.storage.state import StateStore
-from monitor_core.storage.timeseries import TimeSeriesStore
+from monitor_core.storage.timeseries import StoreUnavailable, TimeSeriesStore
 
 log = logging.getLogger("monitor.learning")
 
@@ -164,6 +162,8 @@ class Learning:
             self._tell(state="done", step="ready", progress=1.0, message=text, version=info.version)
         except training.TooLittleHistory as error:
             self._tell(state="failed", message=str(error))
+        except StoreUnavailable as error:
+            self._tell(state="failed", message=f"The history cannot be read: {error}.")
         except Exception as error:  # the page shows it; the version that speaks goes on
             log.exception("training failed")
             self._tell(state="failed", message=f"Training failed: {type(error).__name__}: {error}")
@@ -231,9 +231,3 @@ class Learning:
 def job_view(job: Job | None) -> dict[str, Any] | None:
     """The job as JSON."""
     return asdict(job) if job is not None else None
-
-
-def histogram(scores: np.ndarray, bins: int = 40) -> dict[str, list[float]]:
-    """Counts of scores in equal bins of 0..1."""
-    counts, edges = np.histogram(scores, bins=bins, range=(0.0, 1.0))
-    return {"edges": np.round(edges, 4).tolist(), "counts": counts.tolist()}

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 import orjson
 
-from monitor_core.detection.host_arrays import NEVER, HostArrays
 from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray
+from monitor_core.host_arrays import NEVER, HostArrays
 from monitor_core.incidents import Incident, Kind, Severity
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores
@@ -132,6 +132,10 @@ class Live:
         """To every page of a topic, from any thread."""
         encoded = encode(event, data)
         self._deliver(encoded, lambda s: s.topic == topic)
+
+    def broadcast(self, event: str, data: Any) -> None:
+        """To every page, from any thread."""
+        self._deliver(encode(event, data), lambda _: True)
 
     def forget(self, host: str) -> None:
         with self._lock:

@@ -237,7 +237,7 @@ def _cell(value: Any) -> Any:
 
 
 def _metrics(service: Service, host: str, start: int, stop: int, max_points: int) -> dict[str, Any]:
-    series = service.store.series(host_name(host), start, stop, max_points)
+    series = service.history.series(host_name(host), start, stop, max_points)
     if not len(series.time):
         return {"message": "No data found"}
     columns = {key: np.round(series.mean[:, m], 3).tolist() for m, key in enumerate(METRICS)}

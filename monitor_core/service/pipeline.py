@@ -23,6 +23,7 @@ from monitor_core.scores import Scores, empty_scores
 from monitor_core.service.clock import Clock
 from monitor_core.service.counters import Counters
 from monitor_core.service.judge import Judge
+from monitor_core.service.score_spread import ScoreSpread
 from monitor_core.service.storing import Judged, Storing, split_by_entry
 from monitor_core.storage.journal import Entry, EntryKind, Journal
 from monitor_core.storage.state import Decided, KnownHost, StateStore
@@ -73,6 +74,7 @@ class Pipeline:
         self.judge = judge
         self.lock = threading.RLock()
         self.known: dict[str, KnownHost] = {}
+        self.score_spread = ScoreSpread()
         self.scored_position = 0
         self.last_error: str | None = None
         self._waiting: queue.SimpleQueue[Accepted | None] = queue.SimpleQueue()
@@ -82,7 +84,7 @@ class Pipeline:
     def accept(self, frame: Frame, kind: EntryKind = EntryKind.SAMPLES) -> Future[int]:
         """1: commit the frame to the journal. The future is done, and the sender told, once it is on disk."""
         arrived_at, started = self._clock.now_ms(), self._clock.monotonic()
-        future = self._journal.append(kind, arrived_at, frame.to_bytes())
+        future = self._journal.append(kind, arrived_at, frame.to_bytes(), len(frame))
 
         def acknowledged(done: Future[int]) -> None:
             if done.exception() is None:
@@ -221,6 +223,7 @@ class Pipeline:
         if kind is EntryKind.SAMPLES:
             for item in judged:
                 self._listeners.outcome(item.frame, item.scores)
+                self.score_spread.add(item.frame.time, item.scores.score)
         self._counters.decided.put(len(self.judge.desk.open))
         self._counters.count_quiet(self.judge.take_kept_quiet())
         self._tell_listeners(decided)

@@ -27,7 +27,7 @@ SNAPSHOTS = ("hosts", "policy")
 def recover(pipeline: Pipeline, storing: Storing, judge: Judge, journal: Journal, state: StateStore, now: int) -> None:
     """Bring a freshly built pipeline to where the last one was."""
     positions = state.positions(("scored", "stored"))
-    storing.stored_position = positions["stored"]
+    storing.stored_position, storing.scored_position = positions["stored"], positions["scored"]
     pipeline.scored_position = positions["scored"]
     pipeline.known = {host.name: host for host in state.hosts()}
     _replay(judge, journal, _load_snapshots(judge, state), positions["scored"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from monitor_core.alerting.delivery import Delivery
 
@@ -12,10 +12,10 @@ log = logging.getLogger("monitor.sending")
 
 
 class Sender:
-    """Runs one channel's delivery until stopped."""
+    """Runs one channel's delivery until stopped; `told` hears how many went out with each step."""
 
-    def __init__(self, delivery: Delivery) -> None:
-        self.delivery = delivery
+    def __init__(self, delivery: Delivery, told: Callable[[int], None]) -> None:
+        self.delivery, self._told = delivery, told
         self._wake = threading.Event()
         self._stopping = False
 
@@ -30,8 +30,10 @@ class Sender:
     def run(self) -> None:
         while not self._stopping:
             self._wake.clear()
+            before = self.delivery.health().sent_total
             try:
                 wait = self.delivery.step()
+                self._told(self.delivery.health().sent_total - before)
             except Exception:  # the state file may be full for a while; what is due stays due
                 log.exception("delivery failed")
                 wait = 1.0

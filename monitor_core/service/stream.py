@@ -22,6 +22,7 @@ SESSION_SECONDS = 30 * 86_400
 def router(service: Service, token: Token) -> APIRouter:
     """/api/stream, /-/healthy, /-/ready, /health, /ping, /api/session."""
     routes = APIRouter(tags=["service"])
+    service.on_store_change = lambda: service.live.broadcast("notices", {"notices": health.page_notices(service)})
 
     @routes.get("/api/stream", summary="Live events: fleet, sample, incidents, job, ping")
     async def stream(topic: str = "overview", host: str | None = None) -> Response:

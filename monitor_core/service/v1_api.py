@@ -17,8 +17,9 @@ from monitor_core.metrics import METRICS
 from monitor_core.service import health, views
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service, today
-from monitor_core.service.learning import AlreadyTraining, histogram, job_view
+from monitor_core.service.learning import AlreadyTraining, job_view
 from monitor_core.service.original_api import csv_response, host_name, isoformat, json, points, when
+from monitor_core.service.score_spread import HOUR_MS, HOURS
 from monitor_core.storage.state import Decided
 
 DAY_MS = 86_400_000
@@ -49,7 +50,7 @@ def _overview(service: Service) -> APIRouter:
         if span is None:
             raise Problem(422, f"range is one of {', '.join(RANGES_MS)}.")
         now = service.clock.now_ms()
-        time, spread = await asyncio.to_thread(service.store.fleet, now - span, now, FLEET_POINTS)
+        time, spread = await asyncio.to_thread(service.history.fleet, now - span, now, FLEET_POINTS)
         names = ("low", "median", "high")
         columns = {
             key: {name: np.round(spread[:, m, q], 2).tolist() for q, name in enumerate(names)}
@@ -78,7 +79,7 @@ def _hosts(service: Service) -> APIRouter:
         if begin >= end:
             raise Problem(422, "start is before stop.")
         args = (host_name(host), begin, end, points(max_points))
-        found = await asyncio.to_thread(service.store.series, *args)
+        found = await asyncio.to_thread(service.history.series, *args)
         return json(views.series_view(found))
 
     @routes.get("/series.csv", summary="The same as CSV")
@@ -88,7 +89,7 @@ def _hosts(service: Service) -> APIRouter:
         now = service.clock.now_ms()
         begin, end = when(start, now, now - RANGES_MS["1h"]), when(stop, now, now + 1)
         args = (host_name(host), begin, end, points(max_points))
-        found = await asyncio.to_thread(service.store.series, *args)
+        found = await asyncio.to_thread(service.history.series, *args)
         rows = [
             {"time": isoformat(at), **dict(zip(METRICS, found.mean[i].tolist(), strict=True)), "score": found.score[i]}
             for i, at in enumerate(found.time.tolist())
@@ -202,7 +203,7 @@ def _state(service: Service) -> dict[str, Any]:
         "today": today(service.counters, service.state, [channel.name for channel in service.channels]),
         "channels": [channel.name for channel in service.channels],
         "threshold": service.settings.alarm_score,
-        "notices": health.notices(service),
+        "notices": health.page_notices(service),
         "history": _history_view(service),
     }
 
@@ -248,10 +249,8 @@ def _acknowledge(service: Service, incident_id: int, note: str | None) -> Incide
 
 
 def _models_view(service: Service) -> dict[str, Any]:
-    learning, now = service.learning, service.clock.now_ms()
+    learning = service.learning
     hosts = _hosts_view(service)
-    window = 6 * 3_600_000
-    scores = [part.score for _, part in service.store.scan(now - window, now + 1)]
     taught = [
         {
             "host": host["name"],
@@ -278,13 +277,13 @@ def _models_view(service: Service) -> dict[str, Any]:
         }
         for info in learning.versions()
     ]
-    spread = histogram(np.concatenate(scores) if scores else np.zeros(0))
+    threshold, window = service.settings.alarm_score, HOURS * HOUR_MS
     return {
         "active": learning.active,
         "models": versions,
         "damaged": learning.damaged,
         "training_data": taught,
-        "scores": spread | {"threshold": service.settings.alarm_score, "window_ms": window},
+        "scores": service.pipeline.score_spread.view() | {"threshold": threshold, "window_ms": window},
         "job": job_view(learning.job),
         "can_train": learning.why_not() is None,
         "why_not": learning.why_not(),

@@ -10,6 +10,7 @@ from monitor_core.storage.rollups import Raw, Rollup
 from monitor_core.storage.timeseries import TIER_MS, Series, Tier
 
 _M = len(METRICS)
+_SPREAD = (0.05, 0.5, 0.95)
 
 
 def no_raw() -> Raw:
@@ -59,15 +60,24 @@ def spread(parts: list[Rollup]) -> tuple[IntArray, FloatArray]:
     """5, 50 and 95 % of the hosts' means per bucket."""
     if not parts:
         return np.zeros(0, np.int64), np.zeros((0, _M, 3))
-    times = np.unique(np.concatenate([part.start for part in parts]))
-    table = np.full((len(parts), len(times), _M), np.nan)
-    for i, part in enumerate(parts):
-        table[i, np.searchsorted(times, part.start)] = part.mean
-    out = np.full((len(times), _M, 3), np.nan)
-    for b in range(len(times)):
-        for m in range(_M):
-            column = table[:, b, m]
-            column = column[~np.isnan(column)]
-            if len(column):
-                out[b, m] = np.quantile(column, (0.05, 0.5, 0.95))
+    time = np.concatenate([part.start for part in parts])
+    return spread_of_rows(time, np.concatenate([part.mean for part in parts]))
+
+
+def spread_of_rows(time: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
+    """The same of rows in any order: a host's `values` [r, metrics] in the bucket that begins at `time` [r]."""
+    times, bucket = np.unique(time, return_inverse=True)
+    out = np.full((len(times), _M, len(_SPREAD)), np.nan)
+    for m in range(_M):
+        there = ~np.isnan(values[:, m])
+        at, column = bucket.ravel()[there], values[there, m]
+        order = np.lexsort((column, at))
+        ordered, count = column[order], np.bincount(at, minlength=len(times))
+        first, has = np.cumsum(count) - count, count > 0
+        for q, share in enumerate(_SPREAD):
+            place = share * (count[has] - 1)
+            low = np.floor(place).astype(np.int64)
+            high = np.minimum(low + 1, count[has] - 1)
+            a, b = ordered[first[has] + low], ordered[first[has] + high]
+            out[has, m, q] = a + (b - a) * (place - low)
     return times, out

@@ -22,7 +22,16 @@ from monitor_core.storage import rollups
 from monitor_core.storage.answers import no_raw, raw_series, series_of, spread, with_band
 from monitor_core.storage.head import HeadPart, split_hours
 from monitor_core.storage.rollups import HOUR_MS, Raw, Rollup
-from monitor_core.storage.timeseries import TIER_MS, Anomaly, Kept, Series, StoreHealth, StoreUnavailable, Tier
+from monitor_core.storage.timeseries import (
+    TIER_MS,
+    Anomaly,
+    Kept,
+    RefusedSample,
+    Series,
+    StoreHealth,
+    StoreUnavailable,
+    Tier,
+)
 
 DAY_MS = 24 * HOUR_MS
 SCHEMA_VERSION = 1
@@ -65,9 +74,9 @@ class SqliteStore:
 
     # writing -----------------------------------------------------------------------------------------------
 
-    def write(self, frame: Frame, scores: Scores) -> None:
+    def write(self, frame: Frame, scores: Scores) -> Sequence[RefusedSample]:
         if not len(frame):
-            return
+            return ()
         with self._writing, _faults(self._path):
             ids = self._host_ids(frame.hosts)
             raw = Raw(frame.time, frame.values, scores.score, scores.anomaly, scores.expected_low, scores.expected_high)
@@ -77,11 +86,13 @@ class SqliteStore:
             with self._view:
                 self._head = [*self._head, HeadPart(int(seq or 0), draft.host, raw)]
             self._remember(frame)
+        return ()
 
-    def write_anomalies(self, anomalies: Sequence[Anomaly]) -> None:
+    def write_anomalies(self, anomalies: Sequence[Anomaly]) -> Sequence[RefusedSample]:
         rows = [(anomaly.host, anomaly.time, msgspec.msgpack.encode(anomaly)) for anomaly in anomalies]
         with self._writing, _faults(self._path), self._writer as db:
             db.executemany("INSERT OR REPLACE INTO anomaly VALUES (?, ?, ?)", rows)
+        return ()
 
     def forget(self, host: str) -> None:
         with self._writing, _faults(self._path):

@@ -14,9 +14,11 @@ import msgspec
 from monitor_core.incidents import Incident, State
 from monitor_core.notifications import DeliveryState, Event, Notification, notification_key
 from monitor_core.storage.journal import keep_scored, write_position
+from monitor_core.storage.timeseries import RefusedSample
 from monitor_core.storage.writer import StateFile
 
 _INCIDENT = msgspec.msgpack.Decoder(Incident)
+COMMIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,15 @@ class OutboxRow:
     event: Event
     incident: Incident
     created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """A sample that the store will never take: as it was sent, what the store said, when (ms UTC)."""
+
+    sample: str
+    reason: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +145,24 @@ class StateStore:
             rows = dict(db.execute("SELECT key, value FROM meta WHERE key LIKE 'position.%'").fetchall())
         return {name: int(rows.get(f"position.{name}", 0)) for name in names}
 
-    def set_position(self, name: str, position: int) -> None:
-        """Shares the next commit, without waiting for it: after a crash a position may lag, never lead."""
-        self._file.submit(lambda db: write_position(db, name, position))
+    def keep_stored(self, position: int, refused: Sequence[RefusedSample], at: int) -> None:
+        """How far the store has come, and what it will never take; waited for only when there is such a sample."""
+        rows = [(item.sample, item.reason, at) for item in refused]
+
+        def work(db: sqlite3.Connection) -> None:
+            write_position(db, "stored", position)
+            db.executemany("INSERT OR REPLACE INTO refused_sample VALUES (?, ?, ?)", rows)
+
+        done = self._file.submit(work)
+        if rows:
+            done.result(COMMIT_SECONDS)
+
+    def refused_samples(self, limit: int = 20) -> tuple[int, list[RefusedLine]]:
+        """(how many there are, the newest of them)."""
+        query = "SELECT sample, reason, at FROM refused_sample ORDER BY at DESC LIMIT ?"
+        with self._file.read() as db:
+            count = db.execute("SELECT count(*) FROM refused_sample").fetchone()[0]
+            return int(count), [RefusedLine(*row) for row in db.execute(query, (limit,))]
 
     def meta(self, key: str) -> str | None:
         with self._file.read() as db:

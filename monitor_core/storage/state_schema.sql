@@ -3,9 +3,16 @@ CREATE TABLE IF NOT EXISTS journal (
     position   INTEGER PRIMARY KEY AUTOINCREMENT,
     kind       TEXT NOT NULL,
     arrived_at INTEGER NOT NULL,
+    samples    INTEGER NOT NULL,
     body       BLOB NOT NULL,
     scored     BLOB
 );
+-- samples that the time-series store will never take, with what it said
+CREATE TABLE IF NOT EXISTS refused_sample (
+    sample TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    at     INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS snapshot (name TEXT PRIMARY KEY, position INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS host (

@@ -15,15 +15,24 @@ from monitor_core.scores import Scores
 
 
 class StoreUnavailable(Exception):
-    """The store cannot take or answer now; the message says why. Nothing was lost: ask again later."""
+    """The store cannot take or answer now; the message says why. Nothing was lost: ask again later.
+
+    `retry_after_seconds` is what the store asked for; `needs_operator`: it will not get better by itself (a token, a
+    bucket).
+    """
+
+    def __init__(self, reason: str, *, retry_after_seconds: float | None = None, needs_operator: bool = False) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds, self.needs_operator = retry_after_seconds, needs_operator
 
 
 class Tier(StrEnum):
-    """How finely a stretch of time is kept."""
+    """How finely a stretch of time is kept; journal: what is not in the store yet, or while it is away."""
 
     RAW = "raw"
     MINUTE = "minute"
     HALF_HOUR = "half_hour"
+    JOURNAL = "journal"
 
 
 TIER_MS = {Tier.MINUTE: 60_000, Tier.HALF_HOUR: 1_800_000}
@@ -66,34 +75,47 @@ class Anomaly:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedSample:
+    """One sample that the store will never take, as it was sent, and why."""
+
+    sample: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """One line of what a store keeps: rows (buckets or samples), bytes on disk (None: unknown), for how long."""
+    """One line of what a store keeps: rows (buckets or samples), bytes on disk, for how long (None: for ever).
+
+    Rows and bytes are None where a store cannot say.
+    """
 
     name: str
-    rows: int
+    rows: int | None
     bytes: int | None
-    retention_days: float
+    retention_days: float | None
     oldest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
-    """Is it reachable, what does it call itself, what does it keep, and why not if not."""
+    """Is it reachable, what does it call itself, what does it keep, and why not if not. `notices`: what an operator
+    should know though nothing is broken."""
 
     reachable: bool
     name: str
     error: str | None = None
     kept: tuple[Kept, ...] = field(default=())
+    notices: tuple[str, ...] = ()
 
 
 class TimeSeriesStore(Protocol):
     """Times are ms UTC, ranges half-open [start, stop). Calls may come from any thread; one thread writes."""
 
-    def write(self, frame: Frame, scores: Scores) -> None:
-        """Durable on return; the same (host, time) again overwrites. Raises StoreUnavailable."""
+    def write(self, frame: Frame, scores: Scores) -> Sequence[RefusedSample]:
+        """Durable on return but for those returned; the same (host, time) again overwrites. Raises StoreUnavailable."""
 
-    def write_anomalies(self, anomalies: Sequence[Anomaly]) -> None:
-        """Durable on return; the same (host, time) again overwrites."""
+    def write_anomalies(self, anomalies: Sequence[Anomaly]) -> Sequence[RefusedSample]:
+        """Durable on return but for those returned; the same (host, time) again overwrites."""
 
     def series(self, host: str, start: int, stop: int, max_points: int) -> Series:
         """At most `max_points` buckets from the finest tier that reaches back to `start`; an unknown host is empty."""

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from monitor_core.alerting.channels.base import SendFailed
-from monitor_core.alerting.delivery import GIVE_UP_AFTER, Delivery, next_delay_seconds
+from monitor_core.alerting.delivery import GIVE_UP_AFTER, LONGEST_DELAY_SECONDS, Delivery
+from monitor_core.backoff import next_delay_seconds
 from monitor_core.notifications import DeliveryState
 from tests.builders import FakeClock, notification
 
@@ -111,5 +112,5 @@ def test_a_fault_in_the_channel_loses_nothing():
 
 
 def test_the_delay_doubles_up_to_five_minutes():
-    delays = [next_delay_seconds(attempt, None, 0.5) for attempt in (0, 1, 2, 20)]
+    delays = [next_delay_seconds(attempt, None, 0.5, LONGEST_DELAY_SECONDS) for attempt in (0, 1, 2, 20)]
     assert delays == [1.0, 2.0, 4.0, 300.0]

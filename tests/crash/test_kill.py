@@ -28,14 +28,15 @@ HOSTS = 20
 class Killable:
     """python -m monitor_core on a folder of its own."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, **environ):
+        self.folder, self.environ = folder, environ
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
 
     def start(self):
         environ = {**os.environ, "DATA_DIR": str(self.folder), "COLLECT_THIS_HOST": "false", "TRAIN_AT_HOUR": "-1"}
+        environ |= self.environ
         command = [sys.executable, "-m", "monitor_core", "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 30

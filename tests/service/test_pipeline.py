@@ -81,7 +81,7 @@ def test_an_outage_of_the_store_delays_neither_scores_nor_alerts_and_loses_nothi
     def sometimes(frame, scores):
         if away[0]:
             raise StoreUnavailable("it is away")
-        write(frame, scores)
+        return write(frame, scores)
 
     monkeypatch.setattr(service.store, "write", sometimes)
     at = now_ms() - 60_000

@@ -3,6 +3,7 @@ import time
 import pytest
 
 from monitor_core.frame import make_frame
+from monitor_core.service.storing import Away
 from tests.conftest import settled, until
 from tests.service.test_original_api import now_ms, quiet_past
 
@@ -140,9 +141,10 @@ def test_the_system_page_counts_what_was_refused(client, service):
 
 
 def test_ready_names_what_does_not_work(client, service):
-    service.storing.last_error = "disk full"
+    service.storing.away = Away(now_ms(), "disk full")
     answer = client.get("/-/ready")
-    assert (answer.status_code, answer.json()["problems"]) == (503, ["Samples wait in the journal: disk full."])
+    assert answer.status_code == 503
+    assert "disk full. 0 samples wait in the journal." in answer.json()["problems"][0]
     assert client.get("/-/healthy").status_code == 200
 
 

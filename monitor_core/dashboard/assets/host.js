@@ -39,6 +39,10 @@ class Host {
     this.stream = new Stream(`host=${encodeURIComponent(name)}`, {
       sample: (sample) => this.take(sample),
       incidents: (data) => this.takeIncidents(data.open),
+      notices: (data) => {
+        this.app.notices.say(data.notices);
+        this.loadSeries(true);
+      },
     }, (word, at) => this.sayState(word, at), () => this.loadSeries());
     app.onTheme = () => this.charts.recolour();
     this.schedule();

@@ -24,7 +24,7 @@ export async function drawTable(app) {
     redraw();
   };
   const refetch = async () => (await get("/api/v1/hosts")).hosts.forEach((host) => hosts.set(host.name, host));
-  const stream = new Stream("topic=overview", { fleet: take }, (word) => pill.say(word, null), () => refetch().then(redraw, () => {}));
+  const stream = new Stream("topic=overview", { fleet: take, notices: (data) => app.notices.say(data.notices) }, (word) => pill.say(word, null), () => refetch().then(redraw, () => {}));
   app.onStop(() => stream.close());
   redraw();
 }

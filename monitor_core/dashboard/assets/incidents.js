@@ -29,7 +29,7 @@ class Incidents {
       this.select("host", Object.fromEntries([["", "Any host"], ...app.state.hosts.map(({ name }) => [name, name])])), this.csv, this.anomalies);
     [this.lanes, this.log, this.detail] = [h("div"), h("div"), h("div", { class: "sim-side" })];
     app.root.append(this.head.node, this.lanes, h("div", { class: "sim-columns" }, this.log, this.detail));
-    this.stream = new Stream("topic=incidents", { incidents: () => this.load() }, (word) => this.sayState(word), () => this.load());
+    this.stream = new Stream("topic=incidents", { incidents: () => this.load(), notices: (data) => this.app.notices.say(data.notices) }, (word) => this.sayState(word), () => this.load());
   }
 
   select(name, options) {

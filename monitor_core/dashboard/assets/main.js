@@ -2,7 +2,7 @@
 
 import { Failure, get, post } from "./lib/api.js";
 import { h } from "./lib/dom.js";
-import { nothing } from "./lib/parts.js";
+import { noticeBar, nothing } from "./lib/parts.js";
 import { followTheme } from "./lib/theme.js";
 
 const MODULES = {
@@ -47,7 +47,11 @@ async function start(app) {
   app.state = state;
   const page = await import(MODULES[app.data.page]);
   app.root.replaceChildren();
-  await page.draw(app);
+  app.notices = noticeBar();
+  const drawn = page.draw(app);
+  app.root.querySelector(".sim-head")?.after(app.notices.node);
+  app.notices.say(app.data.page === "system_health" ? [] : app.state.notices);
+  await drawn;
 }
 
 function sayGone(app, error) {

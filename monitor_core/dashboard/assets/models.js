@@ -28,7 +28,7 @@ class Models {
     this.empty = h("div");
     const scores = card("How unusual is normal?", h("span", {}, "scores of the last 6 hours, log scale"), this.empty, this.plot);
     app.root.append(this.head.node, this.progress, h("div", { class: "sim-halves" }, scores, this.taught), this.versions);
-    this.stream = new Stream("topic=models", { job: (job) => this.takeJob(job), incidents: () => {} },
+    this.stream = new Stream("topic=models", { job: (job) => this.takeJob(job), incidents: () => {}, notices: (data) => this.app.notices.say(data.notices) },
       (word) => this.pill.say(word === "stale" ? "live" : word, null), () => this.load());
     this.timer = setInterval(() => this.load(), REFETCH_MS);
     app.onTheme = () => this.model && this.drawScores();

@@ -34,6 +34,7 @@ class Overview {
     this.stream = new Stream("topic=overview", {
       fleet: (delta) => this.takeDelta(delta),
       incidents: (data) => this.takeIncidents(data.open),
+      notices: (data) => this.app.notices.say(data.notices),
     }, (word, at) => this.sayState(word, at), () => this.refetch());
     this.timer = setInterval(() => this.refetch(), REFETCH_MS);
     app.onTheme = () => this.redraw();
@@ -46,13 +47,12 @@ class Overview {
     });
     const picker = rangePicker(["15m", "1h", "6h", "24h"], this.range, (key) => this.choose({ range: key }));
     this.head = header(this.pill.node, picker, pause);
-    this.notices = h("div", {});
     this.open = h("div", { class: "sim-incidents" });
     this.tiles = h("div", { class: "sim-tiles" });
     this.chart = new FleetChart(this.app, () => this.hosts);
     this.map = new HostMap(this.app);
     this.earlier = h("div", {});
-    this.app.root.append(this.head.node, this.notices, this.open, this.tiles,
+    this.app.root.append(this.head.node, this.open, this.tiles,
       h("div", { class: "sim-main" }, this.chart.node, this.map.node), this.earlier);
   }
 
@@ -89,7 +89,7 @@ class Overview {
     this.map.draw(state.hosts);
     this.takeIncidents(state.incidents);
     this.drawEarlier();
-    show(this.notices, state.notices, () => state.notices.map((text) => h("p", { class: "sim-notice" }, text)));
+    this.app.notices?.say(state.notices);
   }
 
   takeIncidents(open) {

@@ -1,7 +1,7 @@
 // What several pages show: header, live pill, segmented control, tags, incident card, states.
 
 import { post } from "./api.js";
-import { h, setText, svg } from "./dom.js";
+import { h, setText, show, svg } from "./dom.js";
 import { absolute, clock, lasted, moment, percent, THIN } from "./format.js";
 import { banded } from "./spark.js";
 import { colour, METRIC_COLOUR } from "./theme.js";
@@ -28,6 +28,13 @@ export function header(...controls) {
     second.replaceChildren(...more);
   };
   return { node, say, tags };
+}
+
+/** What an operator should know on every page; none most of the time. */
+export function noticeBar() {
+  const node = h("div", { class: "sim-notices", role: "status" });
+  const say = (sentences) => show(node, sentences, () => sentences.map((text) => h("p", { class: "sim-notice" }, text)));
+  return { node, say };
 }
 
 /** The pill that says how fresh the page is. */
