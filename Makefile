@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench crash-test record service simulator
+.PHONY: help run test check format bench crash-test record image-check lock service simulator
 
 help: ## what can be done
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,16 @@ bench: .venv/ready-dev ## the figures: hot path, store, pipeline, pixels
 
 crash-test: .venv/ready-dev ## kill -9 twenty times under load
 	KILLS=20 $(BIN)/python -m pytest tests/crash -s
+
+image-check: .venv/ready-dev ## build the image, start it as docker compose would, look at it (needs root)
+	$(BIN)/python -m tests.deployment.image_check
+
+lock: ## pin what the image installs, with hashes, from requirements.txt
+	tool=$$(mktemp -d) && trap 'rm -rf "$$tool"' EXIT \
+	  && $(PYTHON) -m venv $$tool && $$tool/bin/pip install --quiet --disable-pip-version-check uv==0.13.9 \
+	  && $$tool/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	       --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	       --output-file requirements.lock requirements.txt
 
 record: .venv/ready-dev ## write down what the InfluxDB in INFLUXDB_URL answers to the store contract
 	rm -f tests/contracts/recorded/*.json.gz

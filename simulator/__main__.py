@@ -74,12 +74,15 @@ def main(arguments: list[str] | None = None) -> int:
     settings = load_settings_or_exit()
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     parser.add_argument("--profile", choices=("original", "fleet"), default="original")
-    parser.add_argument("--hosts", type=int, default=settings.simulated_hosts or 6)
+    parser.add_argument("--hosts", type=int, default=settings.simulated_hosts)
     parser.add_argument("--interval", type=float, default=settings.sample_interval_seconds)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--url", default=settings.backend_url)
     parser.add_argument("--count", type=int, default=None)
     options = parser.parse_args(arguments)
+    if options.profile == "fleet" and options.hosts < 1:
+        print("SIMULATED_HOSTS is 0: there is no fleet to simulate", flush=True)
+        return 0
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

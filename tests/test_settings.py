@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from monitor_core.settings import Settings, SettingsError, load_settings
+from tests.deployment import compose_file
 
 ROOT = Path(__file__).parent.parent
 
@@ -83,8 +85,8 @@ def test_every_setting_is_documented():
     assert missing == []
 
 
-def test_the_example_file_names_only_settings_that_exist():
+def test_the_example_file_names_only_settings_of_ours_and_of_the_compose_file():
     lines = (ROOT / ".env.example").read_text().splitlines()
-    names = [line.lstrip("# ").split("=")[0] for line in lines if "=" in line]
-    assert [name for name in names if name.removesuffix("_FILE").lower() not in Settings.model_fields] == []
-    load_settings({}, ROOT / ".env.example")
+    names = [found[1] for line in lines if (found := re.match(r"(?:# )?([A-Z_]+)=", line))]
+    unknown = [name for name in names if name.removesuffix("_FILE").lower() not in Settings.model_fields]
+    assert [name for name in unknown if name not in compose_file.variables()] == []

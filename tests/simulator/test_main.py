@@ -56,6 +56,13 @@ def test_the_fleet_profile_posts_all_hosts_in_columns_and_marks_them(backend):
     assert body["simulated"] == [True] * 4
 
 
+def test_a_fleet_of_no_hosts_ends_at_once(backend, monkeypatch):
+    url, bodies, _ = backend
+    monkeypatch.setenv("SIMULATED_HOSTS", "0")
+    assert main(["--url", url, "--profile", "fleet"]) == 0
+    assert bodies == []
+
+
 def test_what_could_not_be_sent_is_sent_later(backend):
     url, bodies, statuses = backend
     statuses += [503, 503]
