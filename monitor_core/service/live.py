@@ -151,6 +151,9 @@ class Live:
     def stop(self) -> None:
         self._stopping = True
         self._wake.set()
+        self.end_streams()
+
+    def end_streams(self) -> None:
         self._deliver(None, lambda _: True)
 
     def flush(self) -> None:
