@@ -11,13 +11,14 @@ import requests
 from monitor_core.service.api import build_api
 from monitor_core.service.backend import Backend
 from monitor_core.service.gateway import Gateway, build_gateway_api
-from monitor_core.service.relay import MOST_CHANNELS, Channel
+from monitor_core.service.relay import LINGER_SECONDS, MOST_CHANNELS, Channel
 from monitor_core.settings import Settings
 from tests.conftest import until
 from tests.service.servers import Page, served
 from tests.service.service_stub import ServiceStub, answer, hang
 
 PING = b'event: ping\ndata: {"now":%d}\n\n'
+END = b"\r\n0\r\n\r\n"
 FLEET = b'event: fleet\ndata: {"t":1}\n\n'
 
 
@@ -178,6 +179,8 @@ def test_a_page_that_comes_back_within_a_moment_finds_the_stream_still_there(stu
     back = Page(url)
     until(lambda: "ping" in back.names)
     assert len(streams(stub)) == 1
+    time.sleep(LINGER_SECONDS)
+    assert len(built.relay._channels) == 1
     back.leave()
     until(lambda: not built.relay._channels, 8)
 
@@ -195,8 +198,9 @@ def test_a_page_that_does_not_read_is_let_go_and_the_others_miss_nothing(stub, g
         until(lambda: quick.names.count("fleet") == 600)
         stub.beat()
         got = b""
-        while not got.endswith(b"\r\n0\r\n\r\n"):
+        while not got.endswith(END) and b"event: ping" not in got:
             got += slow.recv(1 << 20)
+        assert got.endswith(END)
         assert got.count(b"event: fleet") < 600
         assert len(channel.subscribers) == 1
         assert not quick.ended.is_set()
