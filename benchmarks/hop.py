@@ -1,7 +1,7 @@
 """What the dashboard role costs: the same answers and events from the service itself and through the gateway.
 
 `python -m benchmarks.hop [requests]` starts both on free ports, with an hour of 50 hosts. Requests alternate between
-the two, on one kept connection each; an event is late by the time between its arrivals on a direct and a relayed stream.
+the two, on one kept connection each; an event is late by the time between its arrivals on both streams.
 """
 
 from __future__ import annotations

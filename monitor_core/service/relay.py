@@ -22,34 +22,22 @@ log = logging.getLogger("monitor.relay")
 
 LINGER_SECONDS = 3.0
 MOST_CHANNELS = 256  # each has a thread here and a stream at the service
+GONE = "The service does not answer."
 Events = Callable[[str, str | None], Iterator[bytes]]
-
-
-def unavailable(why: str) -> Problem:
-    """Whatever the reason, pages ask again after a second."""
-    return Problem(503, why, {"Retry-After": "1"})
-
-
-GONE = unavailable("The service does not answer.")
 
 
 @dataclass(eq=False)
 class Channel:
-    """One subscription at the service and the pages that share it. `problem`: why it is over."""
+    """One subscription at the service and the pages that share it. `over`: why it has ended."""
 
     topic: str
     host: str | None
     loop: asyncio.AbstractEventLoop
     subscribers: set[Subscriber] = field(default_factory=set)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
-    problem: Problem | None = None
+    over: str | None = None
     greeting: dict[str, Any] = field(default_factory=dict)
-    ahead_ms: float = 0.0
-
-    def hear(self, data: dict[str, Any], at: float) -> None:
-        """A hello or a ping: the service's clock, and this process' monotonic seconds when it came."""
-        self.greeting |= data
-        self.ahead_ms = data["now"] - at * 1000
+    ahead_ms: float = 0.0  # the service's clock, as this process' monotonic time has it
 
     def hello(self) -> bytes:
         """For a page that comes later: the service's hello, at the service's present time."""
@@ -67,8 +55,8 @@ class Relay:
         """The events for one page, once the service has said hello. Raises Problem."""
         channel = self._channels.get((topic, host)) or self._begin(topic, host)
         await channel.settled.wait()
-        if channel.problem:
-            raise channel.problem
+        if channel.over:
+            raise Problem(503, channel.over, {"Retry-After": "1"})
         return self._follow(channel)
 
     def end(self) -> None:
@@ -81,7 +69,7 @@ class Relay:
         channel.subscribers.add(subscriber)
         try:
             # it may have ended between the answer's head and its body: then nobody would end this stream
-            if channel.problem is None:
+            if not channel.over:
                 yield channel.hello()
                 while (event := await subscriber.queue.get()) is not None:
                     yield event
@@ -98,42 +86,41 @@ class Relay:
 
     def _read(self, channel: Channel) -> None:
         """The channel's thread."""
-        problem = GONE
+        why = GONE
         try:
             for event in self._events(channel.topic, channel.host):
-                if channel.problem:
+                if channel.over:
                     return
-                name, data = parse(event)
-                heard = data if name in ("hello", "ping") else None
-                self._tell(channel, self._take, channel, name, event, heard, time.monotonic())
-        except Problem as failure:
-            problem = unavailable(failure.detail)
+                self._tell(channel, self._take, channel, event, greeting(event), time.monotonic() * 1000)
+        except Problem as problem:
+            why = problem.detail
         except Exception:
             log.exception("the service's live stream cannot be read")
-        self._tell(channel, self._is_over, channel, problem)
+        self._tell(channel, self._is_over, channel, why)
 
     @staticmethod
     def _tell(channel: Channel, act: Callable[..., None], *args: Any) -> None:
         try:
             channel.loop.call_soon_threadsafe(act, *args)
         except RuntimeError:  # the loop has ended: the server is going down
-            channel.problem = GONE
+            channel.over = GONE
 
-    def _take(self, channel: Channel, name: str, event: bytes, heard: dict[str, Any] | None, at: float) -> None:
-        if heard is not None:
-            channel.hear(heard, at)
-        if name == "hello":
+    def _take(self, channel: Channel, event: bytes, greeting: dict[str, Any] | None, at_ms: float) -> None:
+        if greeting:
+            channel.greeting |= greeting
+            channel.ahead_ms = greeting["now"] - at_ms
+        if not channel.settled.is_set():  # the first event is hello, and every page gets its own
             channel.settled.set()
             self._end_if_unused_later(channel)  # those who waited for it may have left
             return
         for subscriber in channel.subscribers:
             subscriber.offer(event)
 
-    def _is_over(self, channel: Channel, problem: Problem) -> None:
+    def _is_over(self, channel: Channel, why: str) -> None:
         """The next page begins a new one; the thread ends with the next event, at the latest with the next ping."""
         if self._channels.get((channel.topic, channel.host)) is channel:
             del self._channels[channel.topic, channel.host]
-        channel.problem = problem
+        channel.over = why
         channel.settled.set()
         for subscriber in channel.subscribers:
             subscriber.offer(None)
@@ -148,7 +135,9 @@ class Relay:
             self._is_over(channel, GONE)
 
 
-def parse(event: bytes) -> tuple[str, Any]:
-    """Name and data of one event as `live.encode` writes it."""
-    head, _, data = event.partition(b"\ndata: ")
-    return head.removeprefix(b"event: ").decode(), orjson.loads(data)
+def greeting(event: bytes) -> dict[str, Any] | None:
+    """What a hello or a ping says, the service's `now` at least; None: another event. As `live.encode` writes them."""
+    if not event.startswith((b"event: hello\n", b"event: ping\n")):
+        return None
+    data = orjson.loads(event.partition(b"\ndata: ")[2])
+    return {**data, "now": int(data["now"])}

@@ -34,6 +34,7 @@ class ServiceStub:
         self.streams: list[socket.socket] = []
         self.now_ms = 1_800_000_000_000
         self._port = 0
+        self._sending = threading.Lock()
         self.start()
         self.url = f"http://127.0.0.1:{self._port}"
 
@@ -62,8 +63,9 @@ class ServiceStub:
 
     def send(self, event: bytes) -> None:
         """To every open stream."""
-        for stream in self.streams:
-            stream.sendall(b"%x\r\n%b\r\n" % (len(event), event))
+        with self._sending:  # two threads would mix their pieces
+            for stream in self.streams:
+                stream.sendall(b"%x\r\n%b\r\n" % (len(event), event))
 
     def beat(self) -> None:
         """From now on ten pings a second, until the streams end."""

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from monitor_core.service.api import build_api
-from monitor_core.service.backend import Backend
+from monitor_core.service.backend import SILENT_SECONDS, Backend
 from monitor_core.service.gateway import Gateway, build_gateway_api
 from monitor_core.service.relay import LINGER_SECONDS, MOST_CHANNELS, Channel
 from monitor_core.settings import Settings
@@ -33,9 +33,9 @@ def gateway():
     """Puts a gateway in front of an address; gives it and its own address."""
     with ExitStack() as servers:
 
-        def start(url, **changes):
+        def start(url, silent_seconds=SILENT_SECONDS, **changes):
             settings = Settings(monitor_role="dashboard", backend_url=url, **changes)
-            built = Gateway(settings, Backend(url, settings.token(), silent_seconds=0.5))
+            built = Gateway(settings, Backend(url, settings.token(), silent_seconds=silent_seconds))
             return built, servers.enter_context(served(build_gateway_api(built)))
 
         yield start
@@ -124,14 +124,16 @@ def test_every_page_s_stream_ends_at_once_when_the_service_dies_and_comes_back_w
     until(lambda: again.names == ["hello"])
 
 
-def test_a_service_that_says_nothing_any_more_counts_as_gone(stub, url):
+def test_a_service_that_says_nothing_any_more_counts_as_gone(stub, gateway):
+    _, url = gateway(stub.url, silent_seconds=0.5)
     page = Page(url)
     until(lambda: page.names == ["hello"])
     assert page.ended.wait(2)
     assert page.events[-1][1] == "hello"
 
 
-def test_a_service_that_does_not_begin_its_stream_is_a_503(stub, url):
+def test_a_service_that_does_not_begin_its_stream_is_a_503(stub, gateway):
+    _, url = gateway(stub.url, silent_seconds=0.5)
     stub.then(hang(2))
     began = time.monotonic()
     assert Page(url).status == 503
@@ -155,7 +157,7 @@ def test_anything_but_a_stream_is_a_503_with_a_reason(stub, url, act, said):
 def test_a_stream_that_cannot_be_read_ends_and_breaks_nothing(stub, url):
     page = Page(url)
     until(lambda: page.names == ["hello"])
-    stub.send(b"event: fleet\ndata: {half\n\n")
+    stub.send(b"event: ping\ndata: {half\n\n")
     assert page.ended.wait(1)
     assert Page(url).status == 200
 
