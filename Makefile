@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench crash-test record image-check lock service simulator
+.PHONY: help run test check format bench crash-test record image-check lock service dashboard simulator
 
 help: ## what can be done
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -26,11 +26,12 @@ format: .venv/ready-dev ## put every file into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready-dev ## the figures: hot path, store, pipeline, pixels
+bench: .venv/ready-dev ## the figures: hot path, store, pipeline, pixels, split mode
 	$(BIN)/python -m benchmarks.hot_path
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.tick
 	$(BIN)/python -m benchmarks.pixels
+	$(BIN)/python -m benchmarks.hop
 
 crash-test: .venv/ready-dev ## kill -9 twenty times under load
 	KILLS=20 $(BIN)/python -m pytest tests/crash -s
@@ -51,6 +52,9 @@ record: .venv/ready-dev ## write down what the InfluxDB in INFLUXDB_URL answers 
 
 service: .venv/ready ## the service without pages
 	$(BIN)/python -m monitor_core
+
+dashboard: .venv/ready ## the pages of the service at BACKEND_URL, on http://127.0.0.1:4173
+	MONITOR_ROLE=dashboard $(BIN)/streamlit run app.py --server.port 4173
 
 simulator: .venv/ready ## post simulated samples to BACKEND_URL
 	$(BIN)/python -m simulator

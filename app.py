@@ -1,7 +1,8 @@
-"""The product in one process: `streamlit run app.py`.
+"""The product's server and its pages: `streamlit run app.py`.
 
-This file has two roles. Without a Streamlit runtime it builds the server: the pages, the HTTP API beside them and the
-service behind both. Inside a page run it is the navigation, and nothing else.
+This file has two roles. Without a Streamlit runtime it builds the server: the pages, and beside them the HTTP API of
+the service in this process or (MONITOR_ROLE=dashboard) of one elsewhere. Inside a page run it is the navigation, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from streamlit.runtime.pages_manager import PagesManager
 from monitor_core.dashboard.navigation import navigation
 from monitor_core.service.api import build_api, is_api_path
 from monitor_core.service.bootstrap import Service, build
-from monitor_core.service.server import CANNOT_START, log_plainly, running
-from monitor_core.settings import load_settings_or_exit
+from monitor_core.service.gateway import Gateway, build_gateway_api
+from monitor_core.service.server import CANNOT_START, Served, log_plainly, running
+from monitor_core.settings import Settings, load_settings_or_exit
 from simulator.fleet import simulated_source
 
 
@@ -37,30 +39,41 @@ class ApiRoute(BaseRoute):
         await self._api(scope, receive, send)
 
 
-def build_service() -> Service:
-    """The service with the simulated fleet beside this machine. Ends the program with one line when it cannot."""
-    settings = load_settings_or_exit()
-    log_plainly(settings.log_level)
+def build_served(settings: Settings) -> tuple[Served, ASGIApp]:
+    """What this server has behind it, by its role, and the API of that. Ends the program with one line if it cannot."""
     if settings.monitor_role == "dashboard":
-        print("MONITOR_ROLE: dashboard is not there yet; all runs everything in one process", file=sys.stderr)
-        raise SystemExit(2)
+        gateway = Gateway(settings)
+        gateway.address = address()
+        return gateway, build_gateway_api(gateway)
+    service = build_service(settings)
+    service.address = address()
+    return service, build_api(service)
+
+
+def build_service(settings: Settings) -> Service:
+    """The service with the simulated fleet beside this machine."""
     fleet = []
     try:
         if settings.simulated_hosts:
             now_ms = time.time_ns() // 1_000_000
             fleet = [simulated_source(settings.simulated_hosts, settings.simulator_seed, settings.data_dir, now_ms)]
-        service = build(settings, fleet)
+        return build(settings, fleet)
     except CANNOT_START as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    service.address = config.get_option("server.address") or "0.0.0.0"  # noqa: S104 - Streamlit's default, for a notice
-    return service
+
+
+def address() -> str:
+    """Where this server listens, for a notice."""
+    return config.get_option("server.address") or "0.0.0.0"  # noqa: S104 - Streamlit's default
 
 
 if runtime.exists():
     navigation().run()
 else:
-    service = build_service()
+    settings = load_settings_or_exit()
+    log_plainly(settings.log_level)
+    served, api = build_served(settings)
     # a pages/ folder would switch Streamlit's older way on: deep links would then run a page without this file
     PagesManager.uses_pages_directory = False
-    app = st.App(__file__, routes=[ApiRoute(build_api(service))], lifespan=lambda _: running(service))
+    app = st.App(__file__, routes=[ApiRoute(api)], lifespan=lambda _: running(served))

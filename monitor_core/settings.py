@@ -36,8 +36,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    monitor_role: Literal["all", "dashboard"] = Field("all", description="all: the whole product in one process")
-    backend_url: str = Field("http://localhost:8000", description="where the simulator finds the service")
+    monitor_role: Literal["all", "dashboard"] = Field(
+        "all", description="all: the whole product in one process; dashboard: the pages of a service elsewhere"
+    )
+    backend_url: str = Field(
+        "http://localhost:8000", description="where the dashboard and the simulator find the service"
+    )
     data_dir: Path = Field(Path("data"), description="folder of everything that is kept")
     host_name: str = Field("", description="name of this machine on the pages; empty: its hostname")
     collect_this_host: bool = Field(True, description="measure the machine that runs the service")
@@ -112,6 +116,21 @@ class Settings(BaseSettings):
     def _clean_host_name(cls, value: str) -> str:
         return re.sub(r"[^A-Za-z0-9._:-]", "-", value or socket.gethostname())[:253] or "this-machine"
 
+    @field_validator("backend_url")
+    @classmethod
+    def _check_backend(cls, value: str) -> str:
+        wrong = ValueError("must be an address like http://service:8000")
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # half an IPv6 address, a port that is not a number
+            raise wrong from None
+        if not usable or parts.query or parts.fragment or not value.isprintable() or " " in value:
+            raise wrong
+        if parts.username is not None:
+            raise ValueError("must not hold a user or a password; the service asks for API_TOKEN only")
+        return value.rstrip("/")
+
     @field_validator("slack_webhook_url")
     @classmethod
     def _check_webhook(cls, value: SecretStr | None) -> SecretStr | None:
@@ -140,9 +159,16 @@ class Settings(BaseSettings):
     @field_validator("api_token")
     @classmethod
     def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 8:
+        token = value.get_secret_value() if value else None
+        if token is not None and len(token) < 8:
             raise ValueError("must have at least 8 characters")
+        if token is not None and not (token.isprintable() and token.isascii()):
+            raise ValueError("must be printable ASCII: it travels in a header")
         return value
+
+    def token(self) -> str | None:
+        """The API token for those who compare or send it."""
+        return self.api_token.get_secret_value() if self.api_token else None
 
     def limits(self) -> dict[str, float | None]:
         """The default limit of every metric."""

@@ -88,8 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     seed = settings.simulator_seed if options.seed is None else options.seed
     bodies = original_bodies(options.seed) if options.profile == "original" else fleet_bodies(options.hosts, seed)
-    token = settings.api_token.get_secret_value() if settings.api_token else None
-    post_all(bodies, PushClient(options.url, token), options.interval, options.count, stop)
+    post_all(bodies, PushClient(options.url, settings.token()), options.interval, options.count, stop)
     return 0
 
 

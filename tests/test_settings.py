@@ -28,6 +28,17 @@ def test_the_defaults_are_usable():
         ("MONITOR_ROLE", "boss"),
         ("HOST_LIMITS", '{"a":{"gpu":1}}'),
         ("API_TOKEN", "short"),
+        ("API_TOKEN", "canary-tökens"),
+        ("API_TOKEN", "canary\ntoken"),
+        ("BACKEND_URL", "service:8000"),
+        ("BACKEND_URL", "ftp://service"),
+        ("BACKEND_URL", "http://"),
+        ("BACKEND_URL", "http://service:port"),
+        ("BACKEND_URL", "http://[::1"),
+        ("BACKEND_URL", "http://service/?canary=1"),
+        ("BACKEND_URL", "http://ser vice"),
+        ("BACKEND_URL", "http://user:canary@service:8000"),
+        ("BACKEND_URL", "http://canary@service:8000"),
         ("SLACK_WEBHOOK_URL", "http://example.com/canary"),
     ],
 )
@@ -43,6 +54,11 @@ def test_every_fault_has_its_line():
     with pytest.raises(SettingsError) as fault:
         load(SIMULATED_HOSTS="-1", LIMIT_CPU="x")
     assert len(str(fault.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("url", ["http://service:8000", "https://monitor.example/under/", "http://[::1]:8000"])
+def test_the_address_of_the_service_may_be_any_of_the_web(url):
+    assert load(BACKEND_URL=url).backend_url == url.rstrip("/")
 
 
 def test_an_empty_limit_is_no_limit():

@@ -20,6 +20,7 @@ from monitor_core import __version__
 from monitor_core.service import assets, original_api, stream, v1_api
 from monitor_core.service.access import Guard, Problem, Token, problem_response
 from monitor_core.service.bootstrap import Service
+from monitor_core.settings import Settings
 from monitor_core.storage.timeseries import StoreUnavailable
 from monitor_core.storage.writer import StateUnavailable
 
@@ -38,17 +39,21 @@ def is_api_path(path: str) -> bool:
 def build_api(service: Service) -> ASGIApp:
     """The whole API of a built service, guarded."""
     settings = service.settings
-    token = Token(settings.api_token.get_secret_value() if settings.api_token else None)
+    token = Token(settings.token())
     app = FastAPI(title="Smart Infra Monitor", version=__version__, docs_url=None, redoc_url=None)
     app.include_router(original_api.router(service))
     app.include_router(v1_api.router(service))
     app.include_router(stream.router(service, token))
     app.include_router(assets.router(ASSETS))
     _add_docs(app)
-    _add_error_answers(app)
-    guarded = Guard(IngestFirst(app, service), token, settings.max_body_bytes, settings.cors_origins)
+    add_error_answers(app)
+    return guarded(IngestFirst(app, service), token, settings)
+
+
+def guarded(app: ASGIApp, token: Token, settings: Settings) -> ASGIApp:
+    """Behind the guard, and open to the pages elsewhere that the settings name."""
     return CORSMiddleware(
-        guarded,
+        Guard(app, token, settings.max_body_bytes, settings.cors_origins),
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST"],
         allow_headers=["Content-Type", "Authorization"],
@@ -94,7 +99,9 @@ def _add_docs(app: FastAPI) -> None:
         )
 
 
-def _add_error_answers(app: FastAPI) -> None:
+def add_error_answers(app: FastAPI) -> None:
+    """Every failure in the form of RFC 9457, in a sentence of ours."""
+
     async def of_problem(_: Request, error: Any) -> Response:
         return problem_response(error)
 

@@ -100,6 +100,10 @@ class Service:
         for collector in self.collectors:
             collector.begin(first_start=first_start)
 
+    def end_streams(self) -> None:
+        """The open pages are let go; they come back when there is a service again."""
+        self.live.end_streams()
+
     def stop(self) -> None:
         """Take no more, finish what was accepted, leave a snapshot for a quick start."""
         for collector in self.collectors:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import orjson
 
-from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray
+from monitor_core.frame import HISTORY_AGE_MS, BoolArray, FloatArray, Frame, IntArray
 from monitor_core.host_arrays import NEVER, HostArrays
 from monitor_core.incidents import Incident, Kind, Severity
 from monitor_core.metrics import METRICS
@@ -155,6 +155,9 @@ class Live:
     def stop(self) -> None:
         self._stopping = True
         self._wake.set()
+        self.end_streams()
+
+    def end_streams(self) -> None:
         self._deliver(None, lambda _: True)
 
     def flush(self) -> None:
@@ -216,11 +219,13 @@ class Live:
     def _samples_of(self, host: str, samples: Sequence[tuple[Frame, Scores]]) -> list[bytes]:
         row = self.latest.find(host)
         events = []
+        # a past that is brought in is no news: the page reads it from the store, and it would overrun every queue
+        fresh = self._now_ms() - HISTORY_AGE_MS
         for frame, scores in samples:
             if host not in frame.hosts or row is None:
                 continue
             state = self.states([host], np.array([row]))[0]
-            for i in np.flatnonzero(frame.code == frame.hosts.index(host)).tolist():
+            for i in np.flatnonzero((frame.code == frame.hosts.index(host)) & (frame.time >= fresh)).tolist():
                 data = {
                     "t": int(frame.time[i]),
                     "v": frame.values[i].tolist(),

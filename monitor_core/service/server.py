@@ -1,27 +1,43 @@
-"""What a web server needs of the service: start and stop around its life, TCP_NODELAY, plain log lines."""
+"""What a web server needs of what it serves: start and stop around its life, TCP_NODELAY, plain log lines."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
+from types import FrameType
+from typing import Protocol
 
-from monitor_core.service.bootstrap import AlreadyRunning, Service
+from monitor_core.service.bootstrap import AlreadyRunning
 from monitor_core.storage.timeseries import StoreUnavailable
 from monitor_core.storage.writer import StateUnavailable
 
 CANNOT_START = (AlreadyRunning, StateUnavailable, StoreUnavailable)
 
 
+class Served(Protocol):
+    """What a server has behind it: the service, or the gateway to one elsewhere."""
+
+    def start(self) -> None: ...
+
+    def end_streams(self) -> None:
+        """In the loop's thread; streams never end by themselves."""
+
+    def stop(self) -> None: ...
+
+
 @asynccontextmanager
-async def running(service: Service) -> AsyncIterator[None]:
-    """The service lives as long as the server does."""
-    await asyncio.to_thread(service.start)
+async def running(served: Served) -> AsyncIterator[None]:
+    """It lives as long as the server does."""
+    await asyncio.to_thread(served.start)
+    end_streams_when_told_to_stop(served, asyncio.get_running_loop())
     if find_spec("uvloop") is None:
         set_no_delay()
     # what the imports left behind lives for ever: the collector need not look at it after every page run
@@ -29,7 +45,26 @@ async def running(service: Service) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await asyncio.to_thread(service.stop)
+        await asyncio.to_thread(served.stop)
+
+
+def end_streams_when_told_to_stop(served: Served, loop: asyncio.AbstractEventLoop) -> None:
+    """uvicorn waits for open streams before the lifespan may end: one open page would keep the process for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # a server in a thread (tests) gets no signals
+    for number in (signal.SIGINT, signal.SIGTERM):
+        _before(number, lambda: loop.call_soon_threadsafe(served.end_streams))
+
+
+def _before(number: signal.Signals, act: Callable[[], object]) -> None:
+    usual = signal.getsignal(number)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        act()
+        if callable(usual):
+            usual(number, frame)
+
+    signal.signal(number, handle)
 
 
 def set_no_delay() -> int:

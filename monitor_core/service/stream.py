@@ -23,19 +23,12 @@ def router(service: Service, token: Token) -> APIRouter:
     """/api/stream, /-/healthy, /-/ready, /health, /ping, /api/session."""
     routes = APIRouter(tags=["service"])
     service.on_store_change = lambda: service.live.broadcast("notices", {"notices": health.page_notices(service)})
+    routes.include_router(own_router(token))
 
     @routes.get("/api/stream", summary="Live events: fleet, sample, incidents, job, ping")
     async def stream(topic: str = "overview", host: str | None = None) -> Response:
-        if topic not in TOPICS:
-            raise Problem(422, f"topic is one of {', '.join(TOPICS)}.")
-        name = host_name(host) if host else None
-        subscriber = service.live.subscribe("host" if name else topic, name, asyncio.get_running_loop())
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_events(service, subscriber), media_type="text/event-stream", headers=headers)
-
-    @routes.get("/-/healthy", summary="The process answers")
-    async def healthy() -> Response:
-        return Response("ok", media_type="text/plain")
+        subscriber = service.live.subscribe(*chosen(topic, host), asyncio.get_running_loop())
+        return stream_response(_events(service, subscriber))
 
     @routes.get("/-/ready", summary="Every part does its work")
     async def ready() -> Response:
@@ -52,6 +45,17 @@ def router(service: Service, token: Token) -> APIRouter:
     async def ping() -> Response:
         return Response(status_code=204, headers={"X-Version": __version__})
 
+    return routes
+
+
+def own_router(token: Token) -> APIRouter:
+    """/-/healthy and /api/session: what a server answers by itself, with the service in this process or elsewhere."""
+    routes = APIRouter()
+
+    @routes.get("/-/healthy", summary="The process answers")
+    async def healthy() -> Response:
+        return Response("ok", media_type="text/plain")
+
     @routes.post("/api/session", summary="Trade the API token for a cookie")
     async def session(request: Request, offered: str = Body(alias="token", embed=True, max_length=1_000)) -> Response:
         if not token.matches(offered):
@@ -62,6 +66,19 @@ def router(service: Service, token: Token) -> APIRouter:
         return answer
 
     return routes
+
+
+def chosen(topic: str, host: str | None) -> tuple[str, str | None]:
+    """What a stream is about: the page's topic, or one host. Raises Problem."""
+    if topic not in TOPICS:
+        raise Problem(422, f"topic is one of {', '.join(TOPICS)}.")
+    return ("host", host_name(host)) if host else (topic, None)
+
+
+def stream_response(events: AsyncIterator[bytes]) -> Response:
+    """Server-sent events that nothing on the way may keep or gather."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _events(service: Service, subscriber: Subscriber) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""The real product in a real browser: `streamlit run app.py` on a free port, Debian's Chromium in front of it."""
+"""The real product in a real browser: its programs on free ports, Debian's Chromium in front of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
+PAGES = ("streamlit", "run", "app.py")
+SERVICE = ("monitor_core", "--port", "{port}")
+WAIT_MS = 30_000
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,14 +33,16 @@ FLAGS = [
 
 
 class Product:
-    """The started product; `stop` ends it, `start` brings it back on the same data."""
+    """The started product, or a part of it; `stop` ends it, `start` brings it back on the same data."""
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, module: Sequence[str] = PAGES, **environ: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        folder.mkdir(exist_ok=True)
         self._folder = folder
+        self._command = [sys.executable, "-m", *(part.format(port=self.port) for part in module)]
         self._environ = {
             **os.environ,
             "DATA_DIR": str(folder / "data"),
@@ -46,9 +52,8 @@ class Product:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
         with (self._folder / "log.txt").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, env=self._environ, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environ, stdout=log, stderr=log)
         end = time.monotonic() + 60
         while not self._is_up():
             assert self._process.poll() is None, (self._folder / "log.txt").read_text()
@@ -92,3 +97,20 @@ def browser() -> Iterator[object]:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    opened = context.new_page()
+    opened.set_default_timeout(WAIT_MS)
+    opened.faults = []
+    opened.on("pageerror", lambda error: opened.faults.append(str(error)))
+    yield opened
+    context.close()
+    assert opened.faults == []
+
+
+def points(page: Any) -> int:
+    """How many samples the overview's chart shows."""
+    return int(page.get_attribute(".sim-plot-fleet", "data-points") or 0)

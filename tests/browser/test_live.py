@@ -1,24 +1,9 @@
 import pytest
 
+from tests.browser.conftest import WAIT_MS, points
+
 pytestmark = pytest.mark.browser
-WAIT_MS = 30_000
 CAUGHT_MS = 150_000
-
-
-@pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    opened = context.new_page()
-    opened.set_default_timeout(WAIT_MS)
-    opened.faults = []
-    opened.on("pageerror", lambda error: opened.faults.append(str(error)))
-    yield opened
-    context.close()
-    assert opened.faults == []
-
-
-def points(page):
-    return int(page.get_attribute(".sim-plot-fleet", "data-points") or 0)
 
 
 def test_a_deep_link_as_the_first_request_shows_its_page(page, product):

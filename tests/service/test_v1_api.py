@@ -165,3 +165,20 @@ def test_the_stream_tells_of_samples_and_incidents(service):
     events = asyncio.run(listen())
     assert {event.split(b"\n")[0] for event in events} == {b"event: fleet", b"event: incidents"}
     until(lambda: service.live.streams == 0)
+
+
+def test_a_past_that_is_brought_in_does_not_overrun_the_pages_of_its_host(service):
+    import asyncio
+
+    async def listen():
+        subscriber = service.live.subscribe("host", "web-1", asyncio.get_running_loop())
+        quiet_past(service, "web-1", n=3_000, until_ms=now_ms() - 3_600_000)
+        await asyncio.to_thread(quiet_past, service, "web-1", 1)
+        event = await asyncio.wait_for(subscriber.queue.get(), 5)
+        service.live.unsubscribe(subscriber)
+        return event, subscriber.queue.qsize()
+
+    event, more = asyncio.run(listen())
+    assert event is not None
+    assert event.startswith(b"event: sample")
+    assert more == 0
