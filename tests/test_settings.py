@@ -40,6 +40,9 @@ def test_the_defaults_are_usable():
         ("BACKEND_URL", "http://user:canary@service:8000"),
         ("BACKEND_URL", "http://canary@service:8000"),
         ("SLACK_WEBHOOK_URL", "http://example.com/canary"),
+        ("INFLUXDB_URL", "influxdb:8086"),
+        ("INFLUXDB_URL", "http://admin:canary@influxdb:8086"),
+        ("SPOOL_MAX_BYTES", "1"),
     ],
 )
 def test_a_fault_is_one_line_that_names_the_setting(name, value):
@@ -93,6 +96,14 @@ def test_a_token_for_influxdb_without_its_url_is_a_notice_and_no_error():
     assert load(INFLUXDB_TOKEN="canary").notices() == [
         "INFLUXDB_URL is not set, so samples are kept in the embedded store."
     ]
+
+
+@pytest.mark.parametrize("missing", ["TOKEN", "ORG", "BUCKET"])
+def test_influxdb_without_all_it_needs_is_one_clear_line(missing):
+    given = {f"INFLUXDB_{name}": "x" for name in ("TOKEN", "ORG", "BUCKET") if name != missing}
+    with pytest.raises(SettingsError) as fault:
+        load(INFLUXDB_URL="http://influxdb:8086", **given)
+    assert str(fault.value) == f"INFLUXDB_{missing}: is needed because INFLUXDB_URL is set"
 
 
 def test_every_setting_is_documented():

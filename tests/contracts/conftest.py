@@ -51,8 +51,9 @@ class InfluxPlace:
         self._bucket = f"contract-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         self._remove()
 
-    def open(self) -> TimeSeriesStore:
-        return InfluxStore(Connection(self.url, self._token, self._org), self._bucket, self._folder, raw_days=7)
+    def open(self, **days: float) -> InfluxStore:
+        connection = Connection(self.url, self._token, self._org)
+        return InfluxStore(connection, self._bucket, self._folder, **({"raw_days": 7} | days))
 
     def clear(self) -> None:
         self._remove()

@@ -55,9 +55,26 @@ def counts(bucket: str, fields: Sequence[str], start: int, stop: int, host: str 
     return Question(text, _range(bucket, start, stop) | params)
 
 
+def band_and_count(
+    minutes: str, bands: Sequence[str], bucket: str, fields: Sequence[str], start: int, stop: int, host: str
+) -> Question:
+    """What a raw chart needs to know first, in one request: the expected range per minute, and how much there is."""
+    params, which = _hosts([host])
+    band = f"{_source(SAMPLES, bands, which, 'minutes')} |> {_keep('_time', '_value', '_field', 'host')}"
+    count = f"{_source(SAMPLES, fields, which)} |> count() |> {_keep('_value', '_field', 'host')}"
+    text = f'{band} |> yield(name: "band")\n{count} |> yield(name: "count")'
+    return Question(text, _range(bucket, start, stop) | params | {"minutes": minutes})
+
+
 def newest(bucket: str, fields: Sequence[str], start: int, stop: int) -> Question:
     """The last point of each field of each host."""
     text = f"{_source(SAMPLES, fields, '')} |> last() |> {_keep('_time', '_value', '_field', 'host')}"
+    return Question(text, _range(bucket, start, stop))
+
+
+def first(bucket: str, fields: Sequence[str], start: int, stop: int) -> Question:
+    """The first point of each field of each host."""
+    text = f"{_source(SAMPLES, fields, '')} |> first() |> {_keep('_time', '_value', '_field', 'host')}"
     return Question(text, _range(bucket, start, stop))
 
 
@@ -79,13 +96,13 @@ def delete_predicate(measurement: str, host: str) -> str:
     return f'_measurement="{measurement}" AND host="{quoted}"'
 
 
-def _source(measurement: str, fields: Sequence[str], which: str) -> str:
+def _source(measurement: str, fields: Sequence[str], which: str, bucket: str = "bucket") -> str:
     tests = [f'r._measurement == "{measurement}"']
     if fields:
         tests.append(_any(f'r._field == "{field}"' for field in fields))
     if which:
         tests.append(which)
-    return f"from(bucket: bucket) |> range(start: start, stop: stop) |> filter(fn: (r) => {' and '.join(tests)})"
+    return f"from(bucket: {bucket}) |> range(start: start, stop: stop) |> filter(fn: (r) => {' and '.join(tests)})"
 
 
 def _hosts(hosts: Sequence[str] | None) -> tuple[dict[str, str], str]:

@@ -6,6 +6,7 @@ overwritten and replayed samples give the same rollup as if they had come in tim
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from monitor_core.storage import rollups
 from monitor_core.storage.influxdb import flux, rollup_points
 from monitor_core.storage.influxdb.connection import Connection
 from monitor_core.storage.influxdb.line_protocol import Encoder
-from monitor_core.storage.influxdb.pending import MINUTE_MS, Part, Pending
+from monitor_core.storage.influxdb.pending import HALF_HOUR_MS, MINUTE_MS, Part, Pending
 from monitor_core.storage.influxdb.reading import Buckets, Reader, mean_band
 from monitor_core.storage.influxdb.sending import send
 from monitor_core.storage.influxdb.tables import ONLY
@@ -25,6 +26,7 @@ from monitor_core.storage.timeseries import TIER_MS, Kept, Tier
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 FEW_HOSTS = 20
+ADOPT_SECONDS = 5.0
 MEASURE_MS = 600_000
 _M = len(METRICS)
 
@@ -62,6 +64,7 @@ class Maintenance:
         if halves:
             self._roll_up(_by_host(halves), Tier.HALF_HOUR)
             self._pending.remove_half_hours(halves)
+        self._adopt(now)
         if now - self._measured_at >= MEASURE_MS:
             self._measure(now)
             self._measured_at = now
@@ -76,6 +79,21 @@ class Maintenance:
             band = rollups.replace_buckets(bands.get(name, rollups.empty(_M)), waiting)
             found[name] = _with_band(rollup, band)
         return found
+
+    def _adopt(self, now: int) -> None:
+        """Roll up what was in the bucket before this store came to it, from the newest back, a little at each call."""
+        known = self._pending.meta("adopted")
+        if known is None:
+            oldest = self._reader.oldest(now)
+            known = f"{now - now % HALF_HOUR_MS} {now if oldest is None else oldest}"
+        at, oldest = (int(part) for part in known.split())
+        began = time.monotonic()
+        while at > oldest and time.monotonic() - began < ADOPT_SECONDS:
+            start = max(at - HOUR_MS, oldest - oldest % HALF_HOUR_MS)
+            for tier in (Tier.MINUTE, Tier.HALF_HOUR):
+                self.write(self.fresh(None, start, at, tier), tier)
+            at = start
+        self._pending.set_meta("adopted", f"{at} {oldest}")
 
     def _roll_up(self, due: Mapping[str, IntArray], tier: Tier) -> None:
         """The due buckets of every host; few hosts a day at a time and one by one, many an hour and all at once."""

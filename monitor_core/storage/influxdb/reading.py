@@ -15,7 +15,7 @@ from monitor_core.storage.influxdb import flux, rollup_points
 from monitor_core.storage.influxdb.connection import Connection
 from monitor_core.storage.influxdb.tables import ONLY, Column, Wide, blocks, wide
 from monitor_core.storage.rollups import Raw, Rollup
-from monitor_core.storage.timeseries import Tier
+from monitor_core.storage.timeseries import TIER_MS, Tier
 
 SCORE, ANOMALY = "score", "anomaly"
 RAW_FIELDS = (*METRICS, SCORE, ANOMALY)
@@ -55,11 +55,16 @@ class Reader:
         question = flux.samples(self._buckets.raw, RAW_FIELDS, start, stop, hosts)
         return self.ask(question, [(ONLY, field) for field in RAW_FIELDS])
 
-    def count(self, host: str, start: int, stop: int) -> int:
-        """How many samples there are (of the metric that has most)."""
-        question = flux.counts(self._buckets.raw, METRICS, start, stop, host, "count")
-        found = self.ask(question, [(ONLY, field) for field in METRICS])
-        return int(np.nanmax(found.values, initial=0)) if len(found.values) else 0
+    def band_and_count(self, host: str, start: int, stop: int) -> tuple[Rollup, int]:
+        """(the expected range of each minute, how many samples there are of the metric that has most)."""
+        bands, begin = rollup_points.BANDS, start - start % TIER_MS[Tier.MINUTE]
+        question = flux.band_and_count(self._buckets.minute, bands, self._buckets.raw, METRICS, begin, stop, host)
+        columns = [("band", field) for field in bands] + [("count", key) for key in METRICS]
+        found = self.ask(question, columns)
+        has_band = ~np.isnan(found.values[:, : len(bands)]).all(axis=1)
+        counts = found.values[:, len(bands) :]
+        rows = Wide(found.hosts, found.host[has_band], found.time[has_band], found.values[has_band, : len(bands)])
+        return _band_only(rows, None), int(np.nan_to_num(counts).max(initial=0))
 
     def windows(self, host: str | None, start: int, stop: int, width: int) -> dict[str, Rollup]:
         """Buckets of `width` ms computed by the server from raw samples, per host; nothing is known of their band."""
@@ -75,14 +80,11 @@ class Reader:
         found = self.ask(question, [(ONLY, field) for field in rollup_points.FIELDS])
         return rollup_points.from_table(found.time, found.values) if len(found.time) else rollups.empty(_M)
 
-    def bands(self, host: str | None, start: int, stop: int, width: int | None = None) -> dict[str, Rollup]:
-        """The expected range of each minute (or its mean over `width` ms), per host; all else is empty."""
-        bucket, fields = self._buckets.minute, rollup_points.BANDS
-        if width is None:
-            name, question = ONLY, flux.samples(bucket, fields, start, stop, None if host is None else [host])
-        else:
-            name, question = "mean", flux.windows(bucket, {"mean": fields}, start, stop, width, host)
-        found = self.ask(question, [(name, field) for field in fields])
+    def bands(self, host: str | None, start: int, stop: int, width: int) -> dict[str, Rollup]:
+        """The mean expected range over buckets of `width` ms, per host; all else is empty."""
+        fields = rollup_points.BANDS
+        question = flux.windows(self._buckets.minute, {"mean": fields}, start, stop, width, host)
+        found = self.ask(question, [("mean", field) for field in fields])
         return {name: _band_only(found.of(name), width) for name in found.hosts}
 
     def means(self, tier: Tier, start: int, stop: int, width: int) -> Wide:
@@ -103,6 +105,12 @@ class Reader:
         raw = self.ask(flux.newest(self._buckets.raw, METRICS, 0, FAR_MS), [(ONLY, key) for key in METRICS])
         halves = self.ask(flux.newest(self._buckets.half_hour, [SCORE], 0, FAR_MS), [(ONLY, SCORE)])
         return {*raw.hosts, *halves.hosts}
+
+    def oldest(self, now: int) -> int | None:
+        """The instant of the first raw sample of any host before `now`."""
+        question = flux.first(self._buckets.raw, METRICS, 0, now)
+        found = self.ask(question, [(ONLY, key) for key in METRICS])
+        return int(found.time.min()) if len(found.time) else None
 
     def newest(self, start: int, stop: int) -> Wide:
         """The last value of every metric of every host, each at its own time."""

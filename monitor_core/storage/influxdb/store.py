@@ -263,17 +263,13 @@ class InfluxStore:
         return 0 if days is None else reference - int(days * DAY_MS)
 
     def _raw_series(self, host: str, start: int, stop: int, max_points: int) -> Series:
-        band = self._reader.bands(host, start - start % MINUTE_MS, stop).get(host, rollups.empty(_M))
+        band, count = self._reader.band_and_count(host, start, stop)
         time, low, high = self._pending.band(host, start - start % MINUTE_MS, stop)
         band = rollups.replace_buckets(band, mean_band(time, low, high, MINUTE_MS))
-        width = -(-(stop - start) // max_points)
-        # of an hour it is cheaper to read whatever there is than to ask first how much that would be
-        if stop - start <= HOUR_MS or self._reader.count(host, start, stop) <= max_points:
+        if count <= max_points:
             found = self._reader.raw([host], start, stop).of(host)
-            raw = raw_of(found, *_at(found.time, time, low, high))
-            if len(raw.time) <= max_points:
-                return raw_series(host, raw, band)
-            return series_of(host, with_band(rollups.roll_up(raw, width), band), Tier.RAW, width)
+            return raw_series(host, raw_of(found, *_at(found.time, time, low, high)), band)
+        width = -(-(stop - start) // max_points)
         found_windows = self._reader.windows(host, start, stop, width).get(host, rollups.empty(_M))
         return series_of(host, with_band(found_windows, band), Tier.RAW, width)
 
