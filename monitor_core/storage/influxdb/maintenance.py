@@ -6,7 +6,6 @@ overwritten and replayed samples give the same rollup as if they had come in tim
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -26,7 +25,7 @@ from monitor_core.storage.timeseries import TIER_MS, Kept, Tier
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 FEW_HOSTS = 20
-ADOPT_SECONDS = 5.0
+EARLIER, EARLIER_HOURS = "earlier", 12
 MEASURE_MS = 600_000
 _M = len(METRICS)
 
@@ -64,7 +63,7 @@ class Maintenance:
         if halves:
             self._roll_up(_by_host(halves), Tier.HALF_HOUR)
             self._pending.remove_half_hours(halves)
-        self._adopt(now)
+        self._earlier()
         if now - self._measured_at >= MEASURE_MS:
             self._measure(now)
             self._measured_at = now
@@ -80,20 +79,25 @@ class Maintenance:
             found[name] = _with_band(rollup, band)
         return found
 
-    def _adopt(self, now: int) -> None:
-        """Roll up what was in the bucket before this store came to it, from the newest back, a little at each call."""
-        known = self._pending.meta("adopted")
-        if known is None:
-            oldest = self._reader.oldest(now)
-            known = f"{now - now % HALF_HOUR_MS} {now if oldest is None else oldest}"
-        at, oldest = (int(part) for part in known.split())
-        began = time.monotonic()
-        while at > oldest and time.monotonic() - began < ADOPT_SECONDS:
-            start = max(at - HOUR_MS, oldest - oldest % HALF_HOUR_MS)
+    def look_for_earlier(self) -> None:
+        """Before this store writes for the first time: what is in the bucket already has to be rolled up too."""
+        if self._pending.meta(EARLIER) is None:
+            found = self._reader.extent()
+            first, last = found or (0, 0)
+            self._pending.set_meta(EARLIER, f"{-(-last // HALF_HOUR_MS) * HALF_HOUR_MS} {first}")
+
+    def _earlier(self) -> None:
+        """Roll up what was there before, from the newest back, some hours at each call."""
+        self.look_for_earlier()
+        at, first = (int(part) for part in (self._pending.meta(EARLIER) or "0 0").split())
+        for _ in range(EARLIER_HOURS):
+            if at <= first:
+                return
+            start = max(at - HOUR_MS, first - first % HALF_HOUR_MS)
             for tier in (Tier.MINUTE, Tier.HALF_HOUR):
                 self.write(self.fresh(None, start, at, tier), tier)
             at = start
-        self._pending.set_meta("adopted", f"{at} {oldest}")
+            self._pending.set_meta(EARLIER, f"{at} {first}")
 
     def _roll_up(self, due: Mapping[str, IntArray], tier: Tier) -> None:
         """The due buckets of every host; few hosts a day at a time and one by one, many an hour and all at once."""

@@ -106,11 +106,12 @@ class Reader:
         halves = self.ask(flux.newest(self._buckets.half_hour, [SCORE], 0, FAR_MS), [(ONLY, SCORE)])
         return {*raw.hosts, *halves.hosts}
 
-    def oldest(self, now: int) -> int | None:
-        """The instant of the first raw sample of any host before `now`."""
-        question = flux.first(self._buckets.raw, METRICS, 0, now)
-        found = self.ask(question, [(ONLY, key) for key in METRICS])
-        return int(found.time.min()) if len(found.time) else None
+    def extent(self) -> tuple[int, int] | None:
+        """(first, last) instant of the raw samples of all hosts; None: there are none."""
+        columns = [(ONLY, key) for key in METRICS]
+        first = self.ask(flux.first(self._buckets.raw, METRICS, 0, FAR_MS), columns)
+        last = self.ask(flux.newest(self._buckets.raw, METRICS, 0, FAR_MS), columns)
+        return (int(first.time.min()), int(last.time.max())) if len(first.time) and len(last.time) else None
 
     def newest(self, start: int, stop: int) -> Wide:
         """The last value of every metric of every host, each at its own time."""

@@ -219,6 +219,7 @@ class InfluxStore:
 
     def _known_newest(self, frame: Frame) -> Newest:
         if self._newest is None:
+            self._maintenance.look_for_earlier()
             first = int(frame.time.min())
             found = self._reader.newest(first - LOOK_BACK_MS, first + LOOK_AHEAD_MS)
             newest = Newest()
