@@ -55,12 +55,12 @@ def client_of(service: Service) -> TestClient:
     return TestClient(build_api(service), raise_server_exceptions=True, base_url="http://127.0.0.1:8000")
 
 
-def settled(service: Service, seconds: float = 10.0) -> None:
+def settled(service: Service, seconds: float = 30.0) -> None:
     """Wait until everything that was acknowledged is decided upon and stored."""
     until(lambda: service.storing.stored_position >= service.journal.last(), seconds)
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
     """Poll; fails when it does not come true."""
     end = time.monotonic() + seconds
     while not true():

@@ -77,7 +77,7 @@ def test_the_page_says_when_the_service_is_gone_and_when_it_is_back(page, produc
     page.goto(product.url)
     page.wait_for_selector(".sim-pill[data-state='live']")
     product.stop()
-    page.wait_for_selector("h1:has-text('No news for')", timeout=5_000)
+    page.wait_for_selector("h1:has-text('No news for')")
     assert page.locator(".sim-tile").count() == 4
     product.start()
     page.wait_for_selector(".sim-pill[data-state='live']")
