@@ -137,6 +137,8 @@ def span(ms: int) -> timedelta:
 def _fault(error: Any) -> Exception:
     """What an HTTP answer means for whoever asked."""
     status, message = _status(error), short(_message(error))
+    if status == 0:  # the client itself gives up, for instance when the token may not see its organisation
+        return StoreUnavailable(f"InfluxDB's client refuses: {short(str(error))}", needs_operator=True)
     if status in _OUR_FAULT:
         return StoreUnavailable(f"InfluxDB refuses ({status}): {message}", needs_operator=True)
     return StoreUnavailable(f"InfluxDB answers {status}: {message}", retry_after_seconds=_retry_after(error))
