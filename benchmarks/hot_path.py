@@ -7,7 +7,6 @@ this process's CPU time for one write and one predict a sample, its HTTP server 
 from __future__ import annotations
 
 import http.client
-import os
 import shutil
 import socket
 import statistics
@@ -24,6 +23,7 @@ import orjson
 import psutil
 
 from benchmarks.original import OriginalWay
+from tests.external import own_environ
 
 ROOT = Path(__file__).parents[1]
 BATCH, BATCHES = 1_000, 60
@@ -41,7 +41,7 @@ class RunningService:
             self.port = free.getsockname()[1]
         own = {"DATA_DIR": self._folder, "COLLECT_THIS_HOST": "false", "TRAIN_AT_HOUR": "-1", **environ}
         command = [sys.executable, "-m", "monitor_core", "--port", str(self.port)]
-        self._process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **own}, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(command, cwd=ROOT, env={**own_environ(), **own}, stderr=subprocess.DEVNULL)
         self._usage = psutil.Process(self._process.pid)
         while not self._is_up():
             time.sleep(0.1)

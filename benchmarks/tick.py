@@ -15,6 +15,7 @@ from benchmarks.hot_path import RunningService, send_singles
 from monitor_core.service.bootstrap import Service, build
 from monitor_core.settings import Settings
 from simulator.fleet import Fleet
+from tests.storage.influxdb.stub import InfluxStub
 
 HOSTS, TICKS, STREAMS = 1_000, 60, 6
 
@@ -78,10 +79,26 @@ def slow_slack() -> None:
         print(f"/ingest, single posts, alerts by {name:24} p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
 
+def slow_database() -> None:
+    """The stub answers as InfluxDB does; what is compared is only that it takes longer."""
+    for delay in (0.0, 0.01, 0.0, 0.01):
+        with InfluxStub(delay=delay) as influx:
+            names = {"TOKEN": "t", "ORG": "o", "BUCKET": "b", "URL": influx.url}
+            service = RunningService(**{f"INFLUXDB_{name}": value for name, value in names.items()})
+            seconds: list[float] = []
+            send_singles(service, time.time_ns() // 1_000_000 - 200_000, seconds)
+            service.close()
+        p50, p99 = np.quantile(seconds, [0.5, 0.99]) * 1000
+        print(
+            f"/ingest, single posts, database {delay * 1000:4.0f} ms slower         p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+        )
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ticks(Path(folder))
     slow_slack()
+    slow_database()
 
 
 if __name__ == "__main__":

@@ -13,3 +13,8 @@ def influxdb_server() -> tuple[str, str, str]:
     if not all(found):
         pytest.skip("needs a real InfluxDB 2.7: set INFLUXDB_URL, INFLUXDB_TOKEN and INFLUXDB_ORG")
     return found[0], found[1], found[2]
+
+
+def own_environ() -> dict[str, str]:
+    """The environment for programs that a test starts: the same, but no database of whoever runs the tests."""
+    return os.environ | dict.fromkeys(("INFLUXDB_URL", "INFLUXDB_TOKEN", "INFLUXDB_ORG", "INFLUXDB_BUCKET"), "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.external import own_environ
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -44,7 +45,7 @@ class Product:
         self._folder = folder
         self._command = [sys.executable, "-m", *(part.format(port=self.port) for part in module)]
         self._environ = {
-            **os.environ,
+            **own_environ(),
             "DATA_DIR": str(folder / "data"),
             "STREAMLIT_SERVER_PORT": str(self.port),
             **environ,

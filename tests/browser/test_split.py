@@ -1,6 +1,5 @@
 """The three processes: a service, its pages elsewhere, a simulator that posts; the browser sees the pages only."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.conftest import ROOT, SERVICE, Product, points
+from tests.external import own_environ
 
 pytestmark = pytest.mark.browser
 TOKEN = "canary-token-1234"
@@ -30,7 +30,7 @@ class Split:
         self.pages = Product(self.pages_folder, MONITOR_ROLE="dashboard", **environ)
         command = [sys.executable, "-m", "simulator", "--profile", "fleet", "--hosts", "6", "--interval", "1"]
         with (folder / "simulator.txt").open("ab") as log:
-            self._simulator = subprocess.Popen(command, cwd=ROOT, env=os.environ | environ, stdout=log, stderr=log)
+            self._simulator = subprocess.Popen(command, cwd=ROOT, env=own_environ() | environ, stdout=log, stderr=log)
 
     def stop(self):
         self._simulator.terminate()

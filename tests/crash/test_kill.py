@@ -18,6 +18,7 @@ import pytest
 from monitor_core.storage.sqlite import SqliteStore
 from monitor_core.storage.state import StateStore
 from monitor_core.storage.writer import StateFile
+from tests.external import own_environ
 
 pytestmark = pytest.mark.crash
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ class Killable:
             self.port = free.getsockname()[1]
 
     def start(self):
-        environ = {**os.environ, "DATA_DIR": str(self.folder), "COLLECT_THIS_HOST": "false", "TRAIN_AT_HOUR": "-1"}
+        environ = {**own_environ(), "DATA_DIR": str(self.folder), "COLLECT_THIS_HOST": "false", "TRAIN_AT_HOUR": "-1"}
         environ |= self.environ
         command = [sys.executable, "-m", "monitor_core", "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL)

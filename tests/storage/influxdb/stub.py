@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,16 +28,16 @@ class InfluxStub:
     A host named poison is refused as a line that does not parse; `conflict` is a host whose lines are dropped.
     """
 
-    def __init__(self, port: int = 0, *, quotes: bool = True, most_bytes: int = 50 << 20) -> None:
+    def __init__(self, *, quotes: bool = True, most_bytes: int = 50 << 20, delay: float = 0.0) -> None:
         self.script: list[Answer] = []
         self.always: Answer | None = None
         self.conflict: bytes | None = None
         self.lines: dict[str, dict[bytes, dict[int, bytes]]] = {}
         self.requests: list[tuple[str, int]] = []
         self.repeated = self.out_of_order = 0
-        self._quotes, self._most_bytes = quotes, most_bytes
+        self._quotes, self._most_bytes, self._delay = quotes, most_bytes, delay
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -97,6 +96,7 @@ class InfluxStub:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 parts = urlsplit(self.path)
+                time.sleep(stub._delay)
                 if parts.path == "/api/v2/write":
                     self._answer(*stub.write(parse_qs(parts.query)["bucket"][0], body))
                 elif parts.path == "/api/v2/query" and stub.always is not None:
@@ -131,9 +131,3 @@ class InfluxStub:
 def bucket(name: str) -> dict[str, Any]:
     """A bucket that somebody else made, kept for ever."""
     return {"id": "1", "orgID": "2", "name": name, "retentionRules": [{"type": "expire", "everySeconds": 0}]}
-
-
-@contextmanager
-def influx_stub(**options: Any) -> Iterator[InfluxStub]:
-    with InfluxStub(**options) as stub:
-        yield stub
