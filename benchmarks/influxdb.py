@@ -110,25 +110,28 @@ def parsing(connection: Connection, bucket: str, stop: int) -> None:
 
 
 def main() -> None:
+    """`fill BUCKET`, later `read BUCKET` (a database that has compacted is what users have), or both at once."""
     if "INFLUXDB_URL" not in os.environ:
         sys.exit("INFLUXDB_URL is not set: this benchmark needs a real server")
     url, token, org = (os.environ[f"INFLUXDB_{name}"] for name in ("URL", "TOKEN", "ORG"))
     version = requests.get(f"{url}/ping", timeout=5).headers.get("X-Influxdb-Version")
     print(f"InfluxDB {version}")
-    connection, bucket = Connection(url, token, org), f"bench-{uuid.uuid4().hex[:8]}"
-    stop = time.time_ns() // 1_000_000 // HOUR_MS * HOUR_MS
+    step, bucket = sys.argv[1:3] if len(sys.argv) > 2 else ("both", f"bench-{uuid.uuid4().hex[:8]}")
+    connection = Connection(url, token, org)
+    stop = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
     with tempfile.TemporaryDirectory() as folder:
         store = InfluxStore(connection, bucket, Path(folder), raw_days=60)
-        try:
+        if step != "read":
             writing(store, stop)
             encoding(connection, bucket, stop)
             fill_month(store, stop)
+        if step != "fill":
+            store.write(frame(1, np.array([stop]), 1), empty_scores(1, 4))
             reading(store, connection, bucket, stop)
             parsing(connection, bucket, stop)
-        finally:
             for name in (bucket, f"{bucket}_minute", f"{bucket}_half_hour", f"{bucket}_anomalies"):
                 connection.remove_bucket(name)
-            store.close()
+        store.close()
 
 
 if __name__ == "__main__":

@@ -89,9 +89,7 @@ def slow_database() -> None:
             send_singles(service, time.time_ns() // 1_000_000 - 200_000, seconds)
             service.close()
         p50, p99 = np.quantile(seconds, [0.5, 0.99]) * 1000
-        print(
-            f"/ingest, single posts, database {delay * 1000:4.0f} ms slower         p50 {p50:.1f} ms, p99 {p99:.1f} ms"
-        )
+        print(f"/ingest, single posts, database {delay * 1000:.0f} ms slower  p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
 
 def main() -> None:

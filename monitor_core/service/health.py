@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -62,7 +63,12 @@ def _late_collectors(service: Service) -> list[str]:
 
 def notices(service: Service) -> list[str]:
     """What an operator should know, though nothing is broken."""
-    found = [*service.settings.notices(), *service.store.health().notices]
+    return [*own_notices(service), *service.store.health().notices]
+
+
+def own_notices(service: Service) -> list[str]:
+    """The part of them that belongs on every page."""
+    found = list(service.settings.notices())
     if service.settings.api_token is None and service.address not in LOOPBACK:
         found.append("This service can be reached from other machines and asks for no token: set API_TOKEN.")
     return found
@@ -71,7 +77,7 @@ def notices(service: Service) -> list[str]:
 def page_notices(service: Service) -> list[str]:
     """What every page says on top; it changes seldom, so it holds no counts."""
     away = service.storing.away
-    found = notices(service)
+    found = own_notices(service)
     if away is not None:
         since = f"{datetime.fromtimestamp(away.since / 1000, UTC):%H:%M} UTC"
         found.append(
@@ -97,7 +103,7 @@ def system_view(service: Service) -> dict[str, Any]:
     return {
         "version": __version__,
         "ok": not found,
-        "sentence": "Everything works" if not found else found[0].rstrip("."),
+        "sentence": _sentence(service, found),
         "problems": found,
         "notices": notices(service),
         "sqlite": sqlite3.sqlite_version,
@@ -121,6 +127,14 @@ def system_view(service: Service) -> dict[str, Any]:
         "channels": [_channel(service, sender) for sender in service.senders],
         "dead_letters": _dead_letters(service),
     }
+
+
+def _sentence(service: Service, found: Sequence[str]) -> str:
+    """The page's first line; the details are among the problems."""
+    away = service.storing.away
+    if away is not None:
+        return "The database refuses samples" if away.needs_operator else "The database takes no samples"
+    return found[0].rstrip(".") if found else "Everything works"
 
 
 def _cpu_percent(service: Service, process: psutil.Process) -> float:

@@ -43,7 +43,8 @@ class System {
     const { system } = this;
     const second = `Version ${system.version} · up ${lasted(system.now - system.started_at)} · one process, ${bytes(system.rss_bytes)}, ${system.cpu_percent}${THIN}% of a core · ${plural(system.streams, "page")} open · SQLite ${system.sqlite}`;
     this.head.say(system.ok ? "ok" : "critical", system.sentence, second);
-    show(this.said, [system.problems.slice(1), system.notices], () => [...system.problems.slice(1), ...system.notices].map((text) => h("p", { class: "sim-notice" }, text)));
+    const more = [...system.problems.filter((problem) => problem !== `${system.sentence}.`), ...system.notices];
+    show(this.said, more, () => more.map((text) => h("p", { class: "sim-notice" }, text)));
     this.way.replaceChildren(card("One sample's way", "last minute", h("div", { class: "sim-stages" }, system.stages.map((stage) => this.stage(stage)))));
     this.drawBody(system);
   }
