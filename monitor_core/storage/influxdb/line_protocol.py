@@ -74,13 +74,11 @@ def _with_time(words: list[str], times: list[str], fields: int) -> tuple[str, ..
 def _by_fields(table: FloatArray) -> Iterator[tuple[IntArray, npt.NDArray[np.bool_]]]:
     """Row numbers of each set of fields that is there, rows without any left out."""
     there = ~np.isnan(table)
-    if there.all():
-        yield np.arange(len(table)), np.ones(table.shape[1], dtype=np.bool_)
-        return
-    kinds, kind_of = np.unique(there, axis=0, return_inverse=True)
-    for number, kind in enumerate(kinds):
-        if kind.any():
-            yield np.flatnonzero(kind_of.ravel() == number), kind
+    kind_of = there @ (1 << np.arange(table.shape[1], dtype=np.int64))
+    for kind in np.unique(kind_of).tolist():
+        rows = np.flatnonzero(kind_of == kind)
+        if kind:
+            yield rows, there[rows[0]]
 
 
 def escape_tag(value: str) -> str:
