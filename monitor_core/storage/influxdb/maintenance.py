@@ -6,7 +6,7 @@ overwritten and replayed samples give the same rollup as if they had come in tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -100,21 +100,18 @@ class Maintenance:
             self._pending.set_meta(EARLIER, f"{at} {first}")
 
     def _roll_up(self, due: Mapping[str, IntArray], tier: Tier) -> None:
-        """The due buckets of every host; few hosts a day at a time and one by one, many an hour and all at once."""
-        stretch = DAY_MS if len(due) <= FEW_HOSTS else HOUR_MS
-        for number in np.unique(np.concatenate(list(due.values())) // stretch).tolist():
-            inside = {host: starts[starts // stretch == number] for host, starts in due.items()}
-            inside = {host: starts for host, starts in inside.items() if len(starts)}
-            start = min(int(starts[0]) for starts in inside.values())
-            stop = max(int(starts[-1]) for starts in inside.values()) + TIER_MS[tier]
-            asked: list[str | None] = [None] if len(inside) > FEW_HOSTS else list(inside)
-            for who in asked:
-                found = self.fresh(who, start, stop, tier)
-                # nothing but what is due: of its neighbours the raw samples may have expired
-                self.write(
-                    {host: rollup.take(np.isin(rollup.start, inside[host])) for host, rollup in found.items()
-                     if host in inside}, tier,
-                )  # fmt: skip
+        """The due buckets of every host: a day of few hosts one by one, an hour of many all at once."""
+        for day in _stretches(due, DAY_MS):
+            for inside in [day] if len(day) <= FEW_HOSTS else _stretches(day, HOUR_MS):
+                start = min(int(starts[0]) for starts in inside.values())
+                stop = max(int(starts[-1]) for starts in inside.values()) + TIER_MS[tier]
+                asked: list[str | None] = [None] if len(inside) > FEW_HOSTS else list(inside)
+                for who in asked:
+                    found = self.fresh(who, start, stop, tier)
+                    # nothing but what is due: of its neighbours the raw samples may have expired
+                    known = {host: rollup for host, rollup in found.items() if host in inside}
+                    wanted = {host: rollup.take(np.isin(rollup.start, inside[host])) for host, rollup in known.items()}
+                    self.write(wanted, tier)
 
     def write(self, found: Mapping[str, Rollup], tier: Tier) -> None:
         """Buckets per host, in the place of those that begin alike. Raises StoreUnavailable."""
@@ -143,6 +140,13 @@ class Maintenance:
         question = flux.counts(bucket, fields, start, stop, None, function)
         found = self._reader.ask(question, [(ONLY, field) for field in fields])
         return int(np.nansum(np.nanmax(np.nan_to_num(found.values), axis=1))) if len(found.values) else 0
+
+
+def _stretches(due: Mapping[str, IntArray], width: int) -> Iterator[dict[str, IntArray]]:
+    """What is due in each stretch of `width` ms in which anything is, in order of time."""
+    for number in np.unique(np.concatenate(list(due.values())) // width).tolist():
+        inside = {host: starts[starts // width == number] for host, starts in due.items()}
+        yield {host: starts for host, starts in inside.items() if len(starts)}
 
 
 def _minutes(parts: Sequence[Part]) -> dict[str, IntArray]:
