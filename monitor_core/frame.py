@@ -155,9 +155,11 @@ def rounds(codes: npt.NDArray[np.integer]) -> Iterator[IntArray]:
         yield np.sort(by_rank[low:high]).astype(np.int64)
 
 
+_LOW = np.array([metric.low for metric in CATALOGUE])
+_HIGH = np.array([metric.high for metric in CATALOGUE])
+
+
 def invalid_cells(values: FloatArray) -> BoolArray:
     """Mask [n, metrics]: present but not a number inside the metric's range (infinities too)."""
-    low = np.array([metric.low for metric in CATALOGUE])
-    high = np.array([metric.high for metric in CATALOGUE])
     with np.errstate(invalid="ignore"):
-        return (values < low) | (values > high)
+        return (values < _LOW) | (values > _HIGH)

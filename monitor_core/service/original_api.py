@@ -48,7 +48,7 @@ def router(service: Service) -> APIRouter:
 def _add_samples(routes: APIRouter, service: Service) -> None:
     @routes.post("/ingest", summary="Take samples: one, a list, or columns")
     async def ingest(request: Request) -> Response:
-        return await ingest_body(service, await request.body())
+        return Response(await ingest_body(service, await request.body()), media_type="application/json")
 
     @routes.get("/metrics", summary="The last ten minutes of a host")
     async def metrics(
@@ -111,8 +111,8 @@ def _add_verdicts(routes: APIRouter, service: Service) -> None:
         return json(rows)
 
 
-async def ingest_body(service: Service, body: bytes) -> Response:
-    """Parse, commit, answer."""
+async def ingest_body(service: Service, body: bytes) -> bytes:
+    """Parse, commit, and what to answer. Raises Problem."""
     now = service.clock.now_ms()
     try:
         large = len(body) > LARGE_BODY
@@ -121,12 +121,13 @@ async def ingest_body(service: Service, body: bytes) -> Response:
         service.counters.refuse([(error.detail, "")])
         raise Problem(error.status, error.detail) from None
     rejected = [rejection_view(item) for item in parsed.rejected]
-    service.counters.refuse([(item.reason, "") for item in parsed.rejected])
+    if rejected:
+        service.counters.refuse([(item.reason, "") for item in parsed.rejected])
     service.counters.ignored_fields += parsed.ignored_fields
     if not len(parsed.frame):
         raise Problem(422, parsed.rejected[0].reason, rejected=rejected, accepted=0)
     await durably(service, parsed.frame)
-    return json(
+    return orjson.dumps(
         {
             "status": "success",
             "timestamp": isoformat(int(parsed.frame.time[0])),

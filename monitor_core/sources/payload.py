@@ -15,7 +15,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from monitor_core.frame import DEFAULT_HOST, HOST_PATTERN, MAX_AHEAD_MS, Frame, Rejection, invalid_cells, make_frame
+from monitor_core.frame import (
+    DEFAULT_HOST,
+    HOST_PATTERN,
+    MAX_AHEAD_MS,
+    Frame,
+    IntArray,
+    Rejection,
+    invalid_cells,
+    make_frame,
+)
 from monitor_core.metrics import CATALOGUE, METRICS
 from monitor_core.sources.timestamps import EARLIEST_MS, BadTime, from_number, from_text, parse_time
 
@@ -55,6 +64,7 @@ class _Sample(msgspec.Struct):
 
 
 _FAST = msgspec.json.Decoder(list[_Sample])
+_KEYS = tuple(b'"%b":' % key.encode() for key in sorted(KNOWN))
 
 
 def parse_body(body: bytes, now_ms: int) -> Parsed:
@@ -93,6 +103,12 @@ def _parse_fast(body: bytes, now_ms: int) -> Parsed | None:  # noqa: PLR0911 - e
     # unknown fields and keys that come twice show as more keys than the samples account for
     if not samples or body.count(b'":') != _expected_keys(body, len(samples)):
         return None
+    if times.max() > now_ms + MAX_AHEAD_MS or times.min() < EARLIEST_MS:
+        return None
+    given = samples[0].timestamp is not None
+    if len(samples) == 1:
+        frame = _one_row(samples[0], times)
+        return None if frame is None else Parsed(frame, [], 0, given)
     hosts = [sample.host for sample in samples]
     if not all(HOST_PATTERN.fullmatch(host) for host in set(hosts)):
         return None
@@ -100,15 +116,24 @@ def _parse_fast(body: bytes, now_ms: int) -> Parsed | None:  # noqa: PLR0911 - e
     values = np.array(columns, dtype=np.float64).T
     if invalid_cells(values).any() or np.isinf(values).any() or np.isnan(values).all(axis=1).any():
         return None
-    if times.max() > now_ms + MAX_AHEAD_MS or times.min() < EARLIEST_MS:
-        return None
-    given = samples[0].timestamp is not None
     return Parsed(make_frame(times, hosts, values, [s.simulated for s in samples]), [], 0, given)
+
+
+def _one_row(sample: _Sample, times: IntArray) -> Frame | None:
+    """The same checks for a single sample, where array operations would cost more than the rest of the request."""
+    values = [getattr(sample, key) for key in METRICS]
+    for value, metric in zip(values, CATALOGUE, strict=True):
+        if value is not None and not metric.low <= value <= metric.high:
+            return None
+    if not HOST_PATTERN.fullmatch(sample.host) or all(value is None for value in values):
+        return None
+    row = np.array([[math.nan if value is None else value for value in values]])
+    return Frame(times, (sample.host,), np.zeros(1, np.int32), row, np.array([sample.simulated]))
 
 
 def _expected_keys(body: bytes, samples: int) -> int:
     """Keys that the body has when each known one comes at most once per sample."""
-    counts = [body.count(b'"%b":' % key.encode()) for key in KNOWN]
+    counts = [body.count(key) for key in _KEYS]
     return sum(counts) if max(counts) <= samples else -1
 
 
