@@ -11,6 +11,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from monitor_core.storage.timeseries import TIER_MS, Series, Tier, TimeSeriesSto
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 STRETCH_MS = 4 * HOUR_MS
 ROWS_A_WRITE = 20_000
-MAINTAIN_EACH_MS = DAY_MS
 
 
 class CopyFailed(Exception):
@@ -55,22 +55,38 @@ def copy(
     """From `progress.done_until` to its stop. Raises CopyFailed, StoreUnavailable; `progress` says how far it came."""
     began, before = time.monotonic(), progress.seconds
     _copy_rollups(source, target, progress)
-    while progress.done_until < progress.stop:
-        start = progress.done_until
-        stop = min(progress.stop, start - start % STRETCH_MS + STRETCH_MS)
-        progress.samples += _copy_samples(source, target, start, stop)
-        anomalies = source.anomalies(start, stop, limit=1_000_000)
-        target.write_anomalies(anomalies)
-        progress.anomalies += len(anomalies)
-        if start // MAINTAIN_EACH_MS != stop // MAINTAIN_EACH_MS:
-            target.maintain(progress.stop)
-        progress.done_until, progress.seconds = stop, before + time.monotonic() - began
-        tell(progress)
+    with ThreadPoolExecutor(1) as reader:  # a stretch is read back while the next one is written
+        waiting: Future[Stretch] | None = None
+        for start, stop in _stretches(progress):
+            sent = _send(source, target, start, stop)
+            if waiting is not None:
+                _done(progress, waiting.result(), before + time.monotonic() - began, tell)
+            waiting = reader.submit(_read_back, target, sent)
+        if waiting is not None:
+            _done(progress, waiting.result(), before + time.monotonic() - began, tell)
     target.maintain(progress.stop)
     return progress
 
 
-def _copy_samples(source: TimeSeriesStore, target: TimeSeriesStore, start: int, stop: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A few hours that were sent: how many samples and anomalies, and the checksum of the samples."""
+
+    start: int
+    stop: int
+    sent: Checksum
+    anomalies: int
+
+
+def _stretches(progress: Progress) -> Iterator[tuple[int, int]]:
+    at = progress.done_until
+    while at < progress.stop:
+        stop = min(progress.stop, at - at % STRETCH_MS + STRETCH_MS)
+        yield at, stop
+        at = stop
+
+
+def _send(source: TimeSeriesStore, target: TimeSeriesStore, start: int, stop: int) -> Stretch:
     sent = Checksum()
     for frame, scores in source.scan(start, stop):
         sent.add(frame, scores)
@@ -78,17 +94,32 @@ def _copy_samples(source: TimeSeriesStore, target: TimeSeriesStore, start: int, 
             refused = target.write(part, own)
             if refused:
                 raise CopyFailed(f"{len(refused)} samples were refused ({refused[0].reason}); is --since too far back?")
-    if not sent.samples:
-        return 0
-    arrived = Checksum()
-    for frame, scores in target.scan(start, stop):
-        arrived.add(frame, scores)
+    anomalies = source.anomalies(start, stop, limit=1_000_000)
+    target.write_anomalies(anomalies)
+    if start // DAY_MS != stop // DAY_MS:
+        target.maintain(stop)
+    return Stretch(start, stop, sent, len(anomalies))
+
+
+def _read_back(target: TimeSeriesStore, stretch: Stretch) -> Stretch:
+    arrived, sent = Checksum(), stretch.sent
+    if sent.samples:
+        for frame, scores in target.scan(stretch.start, stretch.stop):
+            arrived.add(frame, scores)
     if (arrived.samples, arrived.value) != (sent.samples, sent.value):
         raise CopyFailed(
-            f"between {_utc(start)} and {_utc(stop)} {sent.samples:,} samples were sent, {arrived.samples:,} are there"
-            f" (checksums {sent.value:016x} and {arrived.value:016x}); did something else write to it?"
+            f"between {_utc(stretch.start)} and {_utc(stretch.stop)} {sent.samples:,} samples were sent,"
+            f" {arrived.samples:,} are there (checksums {sent.value:016x} and {arrived.value:016x});"
+            " did something else write to it?"
         )
-    return sent.samples
+    return stretch
+
+
+def _done(progress: Progress, stretch: Stretch, seconds: float, tell: Callable[[Progress], None]) -> None:
+    progress.samples += stretch.sent.samples
+    progress.anomalies += stretch.anomalies
+    progress.done_until, progress.seconds = stretch.stop, seconds
+    tell(progress)
 
 
 class Checksum:
@@ -122,11 +153,13 @@ def _parts(frame: Frame, scores: Scores) -> Iterator[tuple[Frame, Scores]]:
 
 
 def _copy_rollups(source: TimeSeriesStore, target: TimeSeriesStore, progress: Progress) -> None:
-    """Every rollup of the range; those of times with raw samples are made anew from them later."""
+    """The rollups of times from before the first raw sample; all others are made anew from raw samples."""
+    first = next((int(frame.time.min()) for frame, _ in source.scan(progress.done_until, progress.stop)), progress.stop)
+    stop = min(progress.stop, first - first % HOUR_MS + HOUR_MS)
     for host in source.hosts():
         for tier, span in ((Tier.HALF_HOUR, 120 * DAY_MS), (Tier.MINUTE, 4 * DAY_MS)):
-            for start in range(progress.done_until, progress.stop, span):
-                series = _of_tier(source, host, start, min(start + span, progress.stop), tier)
+            for start in range(progress.done_until, stop, span):
+                series = _of_tier(source, host, start, min(start + span, stop), tier)
                 if series is not None and len(series.time):
                     target.put_rollup(series)
                     progress.rollups += len(series.time)
