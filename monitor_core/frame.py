@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from monitor_core.metrics import CATALOGUE, METRICS
 
-HOST_PATTERN = re.compile(r"^[A-Za-z0-9._:-]{1,253}$")
+# a host called . or .. could be in no address of the API
+HOST_PATTERN = re.compile(r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,253}$")
 DEFAULT_HOST = "default"
 MAX_AHEAD_MS = 5 * 60_000
 HISTORY_AGE_MS = 5 * 60_000

@@ -50,7 +50,8 @@ def plain_text(notifications: Sequence[Notification], public_url: str | None, no
     lines = []
     for item in list(notifications)[:IN_WORDS]:
         link = f" {_link(item.incident, public_url)}" if public_url else ""
-        lines.append(f"{summary(item, now_ms)} | {clean(headline(item, now_ms))} | {clean(item.incident.detail)}{link}")
+        parts = dict.fromkeys((summary(item, now_ms), clean(headline(item, now_ms)), clean(item.incident.detail)))
+        lines.append(" | ".join(parts) + link)
     rest = _rest(notifications)
     return "\n".join([*lines, *([rest] if rest else [])])
 

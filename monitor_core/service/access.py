@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "monitor_session"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = frozenset({"/health", "/ping", "/-/healthy", "/-/ready", "/api/session"})
 OPEN_PREFIXES = ("/assets/",)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -76,12 +77,37 @@ def _cookie(headers: Headers) -> str:
     return found.value if found else ""
 
 
-class Guard:
-    """ASGI middleware in front of the API."""
+def _host_of(headers: Headers) -> str | None:
+    try:
+        return urlsplit(f"//{headers.get('host', 'localhost')}").hostname
+    except ValueError:
+        return None
 
-    def __init__(self, app: ASGIApp, token: Token, max_body_bytes: int, origins: Iterable[str]) -> None:
+
+def names_of(address: str, token: Token, public_url: str | None) -> frozenset[str] | None:
+    """By which names a service may be called that only this machine can reach; None: by any.
+
+    Otherwise a page from elsewhere, whose own name is made to point to this machine, would pass for one of ours.
+    """
+    if token.required or address not in LOOPBACK:
+        return None
+    public = urlsplit(public_url or "").hostname
+    return LOOPBACK | ({public} if public else set())
+
+
+class Guard:
+    """ASGI middleware in front of the API. `own_names`: what it may be called, None: anything."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: Token,
+        max_body_bytes: int,
+        origins: Iterable[str],
+        own_names: frozenset[str] | None = None,
+    ) -> None:
         self._app, self._token, self._limit = app, token, max_body_bytes
-        self._origins = frozenset(origins)
+        self._origins, self._own_names = frozenset(origins), own_names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,6 +130,8 @@ class Guard:
             raise self._too_large()
         if b"origin" in names and scope["method"] not in SAFE_METHODS and not self._same_origin(headers):
             raise Problem(403, "Another site may not do this in your name.")
+        if self._own_names is not None and _host_of(headers) not in self._own_names:
+            raise Problem(403, "This service is not known by that name: set PUBLIC_URL to it, or API_TOKEN.")
         if scope["method"] == "OPTIONS" or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
             return
         if not self._token.admits(headers):
@@ -114,7 +142,10 @@ class Guard:
         origin = headers.get("origin")
         if origin is None or origin in self._origins:
             return True
-        return urlsplit(origin).netloc == headers.get("host")
+        try:
+            return urlsplit(origin).netloc == headers.get("host")
+        except ValueError:
+            return False
 
     def _limited(self, receive: Receive) -> Receive:
         seen = 0

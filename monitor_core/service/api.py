@@ -18,7 +18,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from monitor_core import __version__
 from monitor_core.service import assets, original_api, stream, v1_api
-from monitor_core.service.access import Guard, Problem, Token, problem_response
+from monitor_core.service.access import Guard, Problem, Token, names_of, problem_response
 from monitor_core.service.bootstrap import Service
 from monitor_core.settings import Settings
 from monitor_core.storage.timeseries import StoreUnavailable
@@ -47,12 +47,13 @@ def build_api(service: Service) -> ASGIApp:
     app.include_router(assets.router(ASSETS))
     _add_docs(app)
     add_error_answers(app)
-    return guarded(IngestFirst(app, service), token, settings)
+    return guarded(IngestFirst(app, service), token, settings, service.address)
 
 
-def guarded(app: ASGIApp, token: Token, settings: Settings) -> ASGIApp:
-    """Behind the guard, and open to the pages elsewhere that the settings name."""
-    own = Guard(app, token, settings.max_body_bytes, settings.cors_origins)
+def guarded(app: ASGIApp, token: Token, settings: Settings, address: str) -> ASGIApp:
+    """Behind the guard, and open to the pages elsewhere that the settings name. `address` is listened on."""
+    names = names_of(address, token, settings.public_url)
+    own = Guard(app, token, settings.max_body_bytes, settings.cors_origins, names)
     for_pages = CORSMiddleware(
         own,
         allow_origins=list(settings.cors_origins),

@@ -65,10 +65,11 @@ class Counters:
         self.told = Gauge(clock, adds=True)
         self.last_tick_at: int | None = None
 
-    def count_samples(self, n: int) -> None:
+    def count_samples(self, n: int, of_today: int) -> None:
+        """`n` came, `of_today` of them are about today."""
         with self._lock:
             self._turn_day()
-            self.samples_today += n
+            self.samples_today += of_today
         self.received.put(n)
 
     def count_quiet(self, n: int) -> None:

@@ -58,7 +58,7 @@ def build_gateway_api(gateway: Gateway) -> ASGIApp:
     app.include_router(stream.own_router(token))
     app.include_router(router(gateway.backend, gateway.relay))
     add_error_answers(app)
-    return guarded(app, token, gateway.settings)
+    return guarded(app, token, gateway.settings, gateway.address)
 
 
 def router(backend: Backend, relay: Relay) -> APIRouter:

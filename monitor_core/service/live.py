@@ -24,7 +24,7 @@ from monitor_core.scores import Scores
 GATHER_SECONDS = 0.05
 PING_SECONDS = 2.0
 QUEUE = 200
-LATE_GAPS = 3.0
+LATE_GAPS, UNKNOWN_GAP_MS = 3.0, 20_000.0
 _M = len(METRICS)
 
 
@@ -179,7 +179,7 @@ class Live:
     def states(self, names: Sequence[str], rows: IntArray) -> list[str]:
         """One word per host: critical, unusual, silent, late, warming or normal."""
         open_ones = {(i.host, i.kind): i for i in self._open_incidents()}
-        gaps = np.nan_to_num(self._gaps(names), nan=np.inf)
+        gaps = np.nan_to_num(self._gaps(names), nan=UNKNOWN_GAP_MS)
         late = self._now_ms() - self.latest.time[rows] > np.maximum(LATE_GAPS * gaps, 3_000)
         warm = self.latest.warm[rows]
         out = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
@@ -31,7 +31,7 @@ from monitor_core.storage.writer import StateUnavailable
 
 log = logging.getLogger("monitor.pipeline")
 
-MAX_ROWS = 20_000
+MAX_ROWS, MAX_TURNS = 20_000, 1_000  # a step takes a turn for each sample of the host that has most
 RETRY_SECONDS = 1.0
 GATHER_BELOW, GATHER_SECONDS = 50, 0.04
 SNAPSHOT_SECONDS = 120.0
@@ -82,7 +82,14 @@ class Pipeline:
         self._stopped = threading.Event()
 
     def accept(self, frame: Frame, kind: EntryKind = EntryKind.SAMPLES) -> Future[int]:
-        """1: commit the frame to the journal. The future is done, and the sender told, once it is on disk."""
+        """1: commit the frame to the journal. The future is done, and the sender told, once it is on disk.
+
+        A long stretch of one host goes in several entries, so that others get their turn between them.
+        """
+        parts = _in_short_parts(frame)
+        return all_done([self._accept(part, kind) for part in parts]) if len(parts) > 1 else self._accept(frame, kind)
+
+    def _accept(self, frame: Frame, kind: EntryKind) -> Future[int]:
         arrived_at, started = self._clock.now_ms(), self._clock.monotonic()
         future = self._journal.append(kind, arrived_at, frame.to_bytes(), len(frame))
 
@@ -157,11 +164,12 @@ class Pipeline:
             # a step costs nearly the same for one sample as for fifty: let a few gather
             self._stopped.wait(GATHER_SECONDS)
         entries: list[Accepted] = []
-        rows = 0
+        rows = turns = 0
         while entry is not None:
             entries.append(entry)
             rows += len(entry.frame)
-            if rows >= MAX_ROWS or self._waiting.empty():
+            turns += longest_stretch(entry.frame)
+            if rows >= MAX_ROWS or turns >= MAX_TURNS or self._waiting.empty():
                 return entries
             entry = self._waiting.get()
         self._waiting.put(None)
@@ -202,7 +210,7 @@ class Pipeline:
         """Hosts that were never seen, or of which older samples came, go to the host table."""
         if kind is not EntryKind.SAMPLES:
             return
-        self._counters.count_samples(len(frame))
+        self._counters.count_samples(len(frame), int((frame.time >= self._counters.day_start()).sum()))
         first = np.full(len(frame.hosts), np.iinfo(np.int64).max)
         np.minimum.at(first, frame.code, frame.time)
         for i, name in enumerate(frame.hosts):
@@ -233,3 +241,41 @@ class Pipeline:
             self._listeners.incidents()
         if decided.outbox:
             self._listeners.outbox()
+
+
+def longest_stretch(frame: Frame) -> int:
+    """How many samples the host has of which there are most."""
+    return int(np.bincount(frame.code).max()) if len(frame) else 0
+
+
+def _in_short_parts(frame: Frame) -> list[Frame]:
+    """The frame itself, or parts of it in order when one host has very many samples in it, each instant once."""
+    if longest_stretch(frame) <= MAX_TURNS:
+        return [frame]
+    key = np.stack([frame.code.astype(np.int64), frame.time])
+    _, last = np.unique(key[:, ::-1], axis=1, return_index=True)
+    rows = np.sort(len(frame) - 1 - last)
+    parts = -(-longest_stretch(frame.take(rows)) // MAX_TURNS)
+    return [frame.take(part) for part in np.array_split(rows, max(1, parts))]
+
+
+def all_done(futures: Sequence[Future[int]]) -> Future[int]:
+    """Done with the last result once all are; failed as soon as one has failed."""
+    together: Future[int] = Future()
+    left = len(futures)
+    lock = threading.Lock()
+
+    def one(done: Future[int]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            if together.done():
+                return
+            if done.exception() is not None:
+                together.set_exception(done.exception())
+            elif left == 0:
+                together.set_result(futures[-1].result())
+
+    for future in futures:
+        future.add_done_callback(one)
+    return together

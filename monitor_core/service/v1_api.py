@@ -90,8 +90,9 @@ def _hosts(service: Service) -> APIRouter:
         begin, end = when(start, now, now - RANGES_MS["1h"]), when(stop, now, now + 1)
         args = (host_name(host), begin, end, points(max_points))
         found = await asyncio.to_thread(service.history.series, *args)
+        values = np.round(found.mean, 2).tolist()
         rows = [
-            {"time": isoformat(at), **dict(zip(METRICS, found.mean[i].tolist(), strict=True)), "score": found.score[i]}
+            {"time": isoformat(at), **dict(zip(METRICS, values[i], strict=True)), "score": found.score[i]}
             for i, at in enumerate(found.time.tolist())
         ]
         return csv_response("series.csv", rows, ("time", *METRICS, "score"))

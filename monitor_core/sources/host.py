@@ -36,10 +36,31 @@ class DiskBusy:
         return min(100.0, max(0.0, max(spent, default=math.nan) / (now - before[0]) / 10))
 
 
+class CpuBusy:
+    """Percent of the time since the last call in which the processors were busy; NaN when no time has passed.
+
+    psutil.cpu_percent() remembers the last call per thread and answers 0 to a thread that asks for the first time, as
+    any thread of the scheduler's pool may.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[float, float] | None = None
+
+    def __call__(self) -> float:
+        times = psutil.cpu_times()
+        # guests are counted in user and nice already
+        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        before, self._before = self._before, (total, idle)
+        if before is None or total <= before[0]:
+            return math.nan
+        return min(100.0, max(0.0, 100 * (1 - (idle - before[1]) / (total - before[0]))))
+
+
 def sensors(disk_path: str) -> dict[str, Sensor]:
     """One function per metric, percent."""
     return {
-        "cpu": lambda: psutil.cpu_percent(interval=None),
+        "cpu": CpuBusy(),
         "memory": lambda: psutil.virtual_memory().percent,
         "disk": lambda: psutil.disk_usage(disk_path).percent,
         "disk_io": DiskBusy(),

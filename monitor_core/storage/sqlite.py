@@ -375,7 +375,9 @@ class SqliteStore:
             count = "coalesce(sum(samples), 0)" if table == "chunk" else "count(*)"
             query = f"SELECT {count}, coalesce(sum(length(body)), 0) FROM {table}"  # noqa: S608 - our own names
             rows, size = self._writer.execute(query).fetchone()
-            kept.append(Kept(label, rows, size, self._days[table]))
+            # a row of a rollup is an hour or a day of a host: no number that anybody would ask for
+            shown = rows if table in ("chunk", "anomaly") else None
+            kept.append(Kept(label, shown, size, self._days[table]))
         self._kept, self._kept_at = tuple(kept), now
 
 

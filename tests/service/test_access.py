@@ -88,6 +88,28 @@ def test_the_page_itself_may_post(client):
     assert client.post("/ingest", json={"cpu": 1}, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["evil.example", "127.0.0.1.evil.example", "", "[", "evil.example:8000"])
+def test_a_name_that_was_made_to_point_here_opens_nothing(client, name):
+    for method, path in (("GET", "/api/v1/hosts"), ("POST", "/ingest")):
+        answer = client.request(method, path, headers={"Host": name, "Origin": f"http://{name}"}, content=b'{"cpu": 1}')
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:8000", "localhost:8000", "[::1]:8000", "monitor.example.com"])
+def test_its_own_names_open_it(start, name):
+    client = client_of(start(public_url="https://monitor.example.com/"))
+    assert client.get("/api/v1/hosts", headers={"Host": name}).status_code == 200
+
+
+def test_behind_a_token_or_beyond_loopback_any_name_will_do(start):
+    service = start(api_token=TOKEN)
+    headers = {"Host": "anything.example", "Authorization": f"Bearer {TOKEN}"}
+    assert client_of(service).get("/api/v1/hosts", headers=headers).status_code == 200
+    service = start()
+    service.address = "0.0.0.0"
+    assert client_of(service).get("/api/v1/hosts", headers={"Host": "anything.example"}).status_code == 200
+
+
 def test_a_body_that_is_too_large_is_413_by_its_length(client, service):
     answer = client.post("/ingest", content=b" " * (service.settings.max_body_bytes + 1))
     assert answer.status_code == 413

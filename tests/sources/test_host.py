@@ -1,7 +1,13 @@
 import math
+import threading
+from collections import namedtuple
 
-from monitor_core.sources.host import HostSource
+import psutil
+
+from monitor_core.sources.host import CpuBusy, HostSource
 from tests.builders import T0
+
+Times = namedtuple("Times", "user nice system idle")
 
 
 def broken() -> float:
@@ -38,3 +44,18 @@ def test_this_machine_can_really_be_measured():
     values = source.read(T0 + 3000).values[0]
     assert 0 < values[1] <= 100
     assert 0 < values[2] <= 100
+
+
+def test_the_processors_are_as_busy_as_they_were_whichever_thread_asks(monkeypatch):
+    times = iter(
+        [(100.0, 0.0, 0.0, 100.0), (150.0, 0.0, 0.0, 150.0), (240.0, 0.0, 0.0, 160.0), (240.0, 0.0, 0.0, 160.0)]
+    )
+    monkeypatch.setattr(psutil, "cpu_times", lambda: Times(*next(times)))
+    busy, seen = CpuBusy(), []
+    for _ in range(4):
+        thread = threading.Thread(target=lambda: seen.append(busy()))
+        thread.start()
+        thread.join()
+    assert math.isnan(seen[0])
+    assert seen[1:3] == [50.0, 90.0]
+    assert math.isnan(seen[3])

@@ -14,10 +14,12 @@ const POINTS = 1200;
 const RAW_RANGES = new Set(["15m", "1h"]);
 const REFETCH_MS = { "6h": 20_000, "24h": 60_000, "7d": 300_000, "30d": 300_000 };
 const GONE_AFTER_MS = 60_000;
+const HOST = /^[A-Za-z0-9._:-]{1,253}$/;
 
 export async function draw(app) {
   const name = app.query.get("host");
   if (!name) return drawTable(app);
+  if (!HOST.test(name)) return app.root.append(h("div", { class: "sim-head" }, h("h1", {}, "No host has such a name")), nothing("A name has letters, digits and . _ : -, up to 253 of them.", link(app, "host", {}, "All hosts")));
   const page = new Host(app, name);
   app.onStop(() => page.close());
   return page.load();
@@ -127,7 +129,8 @@ class Host {
   sayState(word, at) {
     this.word = word;
     const behind = this.host?.last ? Math.max(0, (this.stream.now() - this.host.last) / 1000).toFixed(1) : null;
-    this.pill.say(word, word === "live" ? behind : null);
+    const quiet = this.host?.last && this.stream.now() - this.host.last > Math.max(15_000, 5 * (this.host.gap_ms ?? 0));
+    this.pill.say(word === "live" && quiet ? "stale" : word, word === "live" ? behind : null);
     const second = this.head.node.querySelector(".sim-second");
     if (word === "gone") setText(second, `The service does not answer, no news for ${lasted(Date.now() - at)}; trying again every second.`);
     else this.say();

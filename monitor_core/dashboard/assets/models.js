@@ -53,7 +53,7 @@ class Models {
     const own = models.find((model) => model.version === active);
     const after = next ? ` · next training ${moment(next, this.stream.now())}` : "";
     const text = own
-      ? `Version ${active} is watching since ${moment(own.created_at)} · trained on ${number(own.samples)} normal samples of ${plural(own.hosts, own.simulated ? "simulated host" : "host")}${after}`
+      ? `Version ${active} is watching since ${moment(own.created_at)} · trained on ${number(own.samples)} normal samples of ${plural(own.hosts, "host")}${own.simulated ? ", simulated ones among them" : ""}${after}`
       : `No version yet: limits and the robust z-score watch alone.${why ? ` ${why}` : " The first one is trained by itself within a minute."}`;
     this.head.say(null, "Models", text);
     this.retrain.disabled = !can || this.job?.state === "running";

@@ -144,7 +144,8 @@ class Overview {
   /** What the address asks for, else what the newest incident is about. */
   firstMetric() {
     const about = this.state.incidents.find((incident) => incident.kind === "abnormal")?.evidence[0]?.metric;
-    return this.app.query.get("metric") ?? about ?? "cpu";
+    const known = new Set(this.state.metrics.map(({ key }) => key));
+    return [this.app.query.get("metric"), about, "cpu"].find((key) => known.has(key));
   }
 
   say() {
@@ -152,7 +153,7 @@ class Overview {
     const troubled = new Set(incidents.map((incident) => incident.host)).size;
     const warming = hosts.filter((host) => this.hosts.get(host.name)?.state === "warming").length;
     const invented = hosts.filter((host) => host.simulated).length;
-    const lines = [`Watching for ${lasted(this.stream?.now?.() - this.state.watching_since || 0)}`,
+    const lines = [`Watching for ${lasted(this.now() - this.state.watching_since)}`,
       `${plural(today.samples, "sample")} checked today`];
     const sent = today.messages_sent ? plural(today.messages_sent, "message") + " sent" : "no message sent";
     const more = [h("b", {}, sent), `, ${plural(today.kept_quiet, "oddity", "oddities")} kept quiet`,
@@ -246,8 +247,8 @@ class Overview {
     const { earlier } = this.state;
     show(this.earlier, earlier.map((incident) => incident.id), () => {
       const all = link(this.app, "incidents", {}, "all incidents →");
-      if (!earlier.length) return card("Earlier today", all, nothing("Nothing yet.", "Incidents that are over are listed here for a day."));
-      return card("Earlier today", all, h("ul", { class: "sim-list" }, earlier.slice(0, 8).map((incident) => this.earlierRow(incident))));
+      if (!earlier.length) return card("The last 24 hours", all, nothing("Nothing yet.", "Incidents that are over are listed here for a day."));
+      return card("The last 24 hours", all, h("ul", { class: "sim-list" }, earlier.slice(0, 8).map((incident) => this.earlierRow(incident))));
     });
   }
 
