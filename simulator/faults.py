@@ -29,6 +29,14 @@ LASTS_MS = {
     FaultKind.SILENCE: 2 * MINUTE_MS,
     FaultKind.NIGHTLY_BACKUP: 22 * MINUTE_MS,
 }
+# which metrics an explanation may name first
+CULPRITS: dict[FaultKind, tuple[str, ...]] = {
+    FaultKind.CPU_SATURATION: ("cpu",),
+    FaultKind.MEMORY_LEAK: ("memory",),
+    FaultKind.DISK_FILL: ("disk", "disk_io"),
+    FaultKind.SILENCE: (),
+    FaultKind.NIGHTLY_BACKUP: ("disk_io",),
+}
 
 
 @dataclass(frozen=True, slots=True)
