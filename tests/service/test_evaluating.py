@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor_core.__main__ import main
-from monitor_core.frame import make_frame
+from monitor_core.frame import concat, make_frame
 from monitor_core.service import evaluating, recordings
 from monitor_core.service.bootstrap import build_judge
 from monitor_core.service.evaluating import Trainer, Truth
@@ -57,8 +57,9 @@ def test_a_file_scores_as_the_same_rows_posted_do_bit_for_bit(tmp_path, start):
         ]
         assert client.post("/ingest", json=bodies).json()["accepted"] == len(part)
     settled(service)
-    ((frame, scores),) = service.store.scan(at, now_ms() + 1, ["a", "b"])
-    stored = dict(zip(zip(frame.host_names(), frame.time.tolist(), strict=True), scores.score.tolist(), strict=True))
+    parts = list(service.store.scan(at, now_ms() + 1, ["a", "b"]))
+    frame, score = concat([part for part, _ in parts]), np.concatenate([scores.score for _, scores in parts])
+    stored = dict(zip(zip(frame.host_names(), frame.time.tolist(), strict=True), score.tolist(), strict=True))
     ours = dict(zip(zip(recorded.frame.host_names(), judged.time.tolist(), strict=True), judged.score, strict=True))
     assert max(ours.values()) > 0.75
     assert stored == ours
