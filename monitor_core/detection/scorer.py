@@ -222,16 +222,17 @@ class Scorer:
     ) -> None:
         """A value that differs from the last one is not stuck, whatever the state says (somebody only asks)."""
         known = state.last_time[rows] - state.first_time[rows] >= stuck.KNOWN_FOR_MS
-        if not known.any():
+        votes[known, STUCK] = 0.0
+        asked = np.flatnonzero(known & (state.same_samples[rows] >= stuck.FEWEST_SAMPLES).any(axis=1))
+        if not len(asked):
             return
-        same_ms = np.where(values == state.same_value[rows], state.last_time[rows][:, None] - state.same_since[rows], 0)
-        score = stuck.score(
-            values, same_ms, state.same_samples[rows], state.same_longest[rows], state.changes[rows], known[:, None]
-        )
-        votes[:, STUCK] = np.fmax.reduce(score, axis=1)
-        still = np.nan_to_num(score)
-        squares += _as_squares(still)
-        out.same_ms[into] = np.where(still > 0, same_ms, np.nan)
+        hosts, value = rows[asked], values[asked]
+        lasted = state.last_time[hosts][:, None] - state.same_since[hosts]
+        same_ms = np.where(value == state.same_value[hosts], lasted, 0)
+        score = stuck.score(value, same_ms, state.same_samples[hosts], state.same_longest[hosts], state.changes[hosts])
+        votes[asked, STUCK] = score.max(axis=1)
+        squares[asked] += _as_squares(score)
+        out.same_ms[into[asked]] = np.where(score > 0, same_ms, np.nan)
 
 
 def _as_squares(score: FloatArray) -> FloatArray:

@@ -7,9 +7,9 @@ which the metric changed 60 times.
 >>> import numpy as np
 >>> minutes = 60_000
 >>> one = lambda x: np.array([[x]])
->>> float(score(one(41.3), one(20 * minutes), one(400), one(minutes), one(900), np.array([[True]]))[0, 0])
+>>> float(score(one(41.3), one(20 * minutes), one(400), one(minutes), one(900))[0, 0])
 0.8
->>> float(score(one(41.3), one(20 * minutes), one(400), one(3 * minutes), one(900), np.array([[True]]))[0, 0])
+>>> float(score(one(41.3), one(20 * minutes), one(400), one(3 * minutes), one(900))[0, 0])
 0.0
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor_core.frame import BoolArray, FloatArray, IntArray
+from monitor_core.frame import FloatArray, IntArray
 from monitor_core.metrics import CATALOGUE
 
 SCORE = 0.8
@@ -29,14 +29,13 @@ _HIGH = np.array([metric.high for metric in CATALOGUE])
 
 
 def score(
-    value: FloatArray, same_ms: IntArray, samples: IntArray, longest_ms: IntArray, changes: IntArray, known: BoolArray
+    value: FloatArray, same_ms: IntArray, samples: IntArray, longest_ms: IntArray, changes: IntArray
 ) -> FloatArray:
-    """[n, m] 0.8 where the value stands still, 0 where it may; NaN where the host or the metric is too new to say.
+    """[n, m] 0.8 where the value stands still, 0 where it moves or may stand still.
 
     `same_ms` and `samples`: how long the present value has been seen; `longest_ms` of any value before it.
     """
     still = (same_ms >= np.maximum(SHORTEST_MS, TIMES_LONGER * longest_ms)) & (samples >= FEWEST_SAMPLES)
     with np.errstate(invalid="ignore"):
         inside = (value > _LOW[: value.shape[1]]) & (value < _HIGH[: value.shape[1]])
-    may_speak = known & (changes >= LIVELY_CHANGES)
-    return np.where(may_speak, np.where(still & inside, SCORE, 0.0), np.nan)
+    return np.where(still & inside & (changes >= LIVELY_CHANGES), SCORE, 0.0)
