@@ -1,7 +1,7 @@
 """Buckets: means of what fills up (memory, disk) over stretches of time, from seconds to hours, for the slow channel.
 
 Samples go into buckets of 15 s; a bucket that is over goes into those of a minute, and so on. Each scale keeps its
-last `WINDOW` buckets, the longest one a day before them too. Windows are stretches of time: it does not matter how
+last `WINDOW` buckets; minutes and half hours also 48 before them. Windows are stretches of time: it does not matter how
 often a host speaks, as long as no bucket stays empty.
 """
 
@@ -19,10 +19,11 @@ from monitor_core.metrics import CATALOGUE
 
 BUCKET_MS = (15_000, 60_000, 240_000, 1_800_000)
 WINDOW = 12
-EARLIER = 48  # of the longest scale: a day
+EARLIER = 48  # before the window: of minutes about an hour, of half hours a day
 FILLS: IntArray = np.array([i for i, metric in enumerate(CATALOGUE) if metric.fills], dtype=np.int64)
 _S, _F = len(BUCKET_MS), len(FILLS)
-_RINGS = (*[WINDOW] * (_S - 1), WINDOW + EARLIER)
+_HOUR, _DAY = 1, 3
+_RINGS = tuple(WINDOW + EARLIER * (scale in {_HOUR, _DAY}) for scale in range(_S))
 _NONE = -1
 
 
@@ -67,13 +68,18 @@ class BucketArrays(HostArrays):
             yield Closed(scale, rows, self._window(scale, rows, np.where(place == ended + 1, ended, _NONE)))
             time = ended * length
 
-    def day_before(self, rows: IntArray) -> FloatArray:
-        """[n, fills] highest bucket of the longest scale in the day before its window; NaN: none known yet."""
-        ended = self.open_id[rows, -1][:, None] - 1 - WINDOW - np.arange(EARLIER)
-        seen = self._at(_S - 1, rows, ended)
-        enough = (~np.isnan(seen)).sum(axis=2) > EARLIER // 2
-        highest = np.fmax.reduce(seen, axis=2, initial=-np.inf)
-        return np.where(enough, highest, np.nan)
+    def highest_before(self, rows: IntArray) -> FloatArray:
+        """[n, scales, fills] highest bucket before the window of each scale; NaN: not known.
+
+        For the two short windows that of the hour before, for the long ones that of the day before the longest.
+        """
+        hour = self._at(_HOUR, rows, self.open_id[rows, _HOUR][:, None] - 1 - np.arange(WINDOW + EARLIER))
+        day = self._at(_DAY, rows, self.open_id[rows, _DAY][:, None] - 1 - WINDOW - np.arange(EARLIER))
+        enough = (~np.isnan(day)).sum(axis=2) > EARLIER // 2
+        longest = np.where(enough, np.fmax.reduce(day, axis=2, initial=-np.inf), np.nan)
+        # the newest minutes are the window itself
+        short = [np.fmax.reduce(hour[:, :, own:], axis=2) for own in (WINDOW * BUCKET_MS[0] // BUCKET_MS[1], WINDOW)]
+        return np.stack([*short, longest, longest], axis=1)
 
     def _close(self, scale: int, rows: IntArray, place: IntArray) -> tuple[IntArray, FloatArray]:
         """Move the open bucket of `rows` into its ring and open the one at `place`; which one ended, and its means."""

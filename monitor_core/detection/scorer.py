@@ -205,7 +205,7 @@ class Scorer:
         if not len(asked):
             return
         hosts = rows[asked]
-        score, slope = trend.judge(state.climbs[hosts], level[asked][:, FILLS], state.day_before(hosts))
+        score, slope = trend.judge(state.climbs[hosts], level[asked][:, FILLS], state.highest_before(hosts))
         votes[asked, TREND] = score.max(axis=1)
         squares[np.ix_(asked, FILLS)] += _as_squares(score)
         out.slope[np.ix_(into[asked], FILLS)] = slope

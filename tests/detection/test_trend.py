@@ -72,10 +72,10 @@ def test_the_time_that_is_left():
     assert left.tolist() == [5.0, np.inf, 2.0]
 
 
-def judged(slope, level, day_before=np.nan, scale=0, reached=50):
+def judged(slope, level, before=np.nan, scale=0, reached=50):
     climbs = np.full((1, len(BUCKET_MS), len(FILLS), 4), np.nan)
     climbs[0, scale, 0] = [*slope, reached]
-    return trend.judge(climbs, window([level, 50]), window([day_before, np.nan]))
+    return trend.judge(climbs, window([level, 50]), np.full((1, len(BUCKET_MS), len(FILLS)), before))
 
 
 def test_the_score_begins_at_the_horizon_and_rises_as_it_comes_closer():
@@ -95,12 +95,26 @@ def test_a_climb_that_was_stopped_is_over_at_once():
     assert judged([1, 1, 1], 90, reached=90.8)[0].max() == 0
 
 
-def test_a_long_climb_is_news_only_beyond_the_day_before():
-    assert judged([0.2] * 3, 80, day_before=85, scale=2)[0].max() == 0
-    assert judged([0.2] * 3, 80, day_before=70, scale=2)[0].max() >= ALARM
-    assert judged([0.2] * 3, 80, scale=2)[0].max() >= ALARM
-    assert judged([0.2] * 3, 80, scale=3)[0].max() == 0
-    assert judged([0.2] * 3, 80, day_before=85, scale=0)[0].max() == 0
+@pytest.mark.parametrize("scale", range(4))
+def test_a_climb_is_news_only_beyond_what_was_before(scale):
+    assert judged([0.5] * 3, 95, before=93, scale=scale)[0].max() == 0
+    assert judged([0.5] * 3, 95, before=92.5, scale=scale)[0].max() >= ALARM
+
+
+def test_only_the_longest_window_must_know_what_was_before():
+    assert [bool(judged([0.5] * 3, 95, scale=scale)[0].max() >= ALARM) for scale in range(4)] == [1, 1, 1, 0]
+
+
+def saw_teeth(phase):
+    """Which samples of a host whose memory climbs from 50 to 98 within 20 minutes, again and again, are alarms?"""
+    frame = steady(("b",), n=4_000)
+    frame.values[:, MEMORY] = 50 + (np.arange(4_000) + phase) % 400 * 0.12
+    return score(frame).by_detector[:, TREND] >= ALARM
+
+
+def test_saw_teeth_are_told_in_the_first_minutes_only():
+    assert saw_teeth(0)[:400].any()
+    assert not any(saw_teeth(phase)[900:].any() for phase in range(0, 400, 70))
 
 
 @pytest.mark.parametrize(("per_minute", "within"), [(4.0, 4.0), (2.0, 8.0), (1.0, 14.0)])

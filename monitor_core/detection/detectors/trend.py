@@ -2,8 +2,8 @@
 
 Catches: memory leaks and filling disks, minutes to hours before their limit, with the time that is left. Misses: climbs
 in steps, and those too slow to be full within the horizon of their window; takes a long steady start of a program for
-a leak. Needs: a window without a hole (3, 12, 48 min or 6 h of samples); the longest also a day before it, because a
-daily rise looks the same and only one that goes beyond yesterday's highest is news.
+a leak. Needs: a window without a hole (3, 12, 48 min or 6 h of samples); the longest also a day before it. Saw teeth
+and days look the same as long as they rise: only what goes beyond the hour before, or the day before, is news.
 
 The slope is the median of all slopes between two buckets of the window, with the interval that belongs to it (Theil
 1950, Sen 1968). It counts when nearly all pairs rise, the interval is narrow enough to mean something, the end of the
@@ -31,8 +31,8 @@ MINUTE_MS = 60_000
 HORIZON_WINDOWS = np.array([6.0, 6.0, 3.0, 2.0])  # how many windows ahead a slope may be believed
 _WINDOW_MINUTES = np.array(BUCKET_MS) * WINDOW / MINUTE_MS
 HORIZON = HORIZON_WINDOWS * _WINDOW_MINUTES
-NEWS_FROM, NEWS_NEEDED = 2, 3  # scales that must go beyond the day before, if known; and those that must know it
-NEWS = 2.0  # points beyond it
+NEWS = 2.0  # points beyond what was seen before the window; saw teeth and days repeat themselves
+NEEDS_BEFORE = 3  # the scale that may not speak before it knows what was before
 SMALLEST_RISE = 1.0  # points from the first quarter of the window to the last
 MOST_NOT_RISING = 9  # of the 66 pairs: Mann-Kendall's z is 3.3
 INTERVAL = 24  # Sen's C for 12 buckets and 90 %: ranks (66 ∓ 24) / 2
@@ -71,19 +71,19 @@ def minutes_left(level: FloatArray, slope: FloatArray, full: FloatArray) -> Floa
         return np.where(slope > 0, np.maximum(full - level, 0.0) / slope, np.inf)
 
 
-def judge(climbs: FloatArray, level: FloatArray, day_before: FloatArray) -> tuple[FloatArray, FloatArray]:
+def judge(climbs: FloatArray, level: FloatArray, before: FloatArray) -> tuple[FloatArray, FloatArray]:
     """[n, fills] score and [n, fills, 3] slope of the scale that is the most urgent (NaN: none).
 
-    `climbs` [n, scales, fills, 4]; `level`, `day_before` [n, fills]. The score is 0.75 at the horizon, 0.95 when full.
+    `climbs` [n, scales, fills, 4]; `level` [n, fills]; `before` [n, scales, fills] what it must go beyond. The score is
+    0.75 at the horizon, 0.95 when full.
     """
     share = minutes_left(level[:, None], climbs[:, :, :, 1], _FULL) / HORIZON[:, None]
     slope, reached = climbs[..., 1], climbs[..., 3]
     with np.errstate(invalid="ignore"):
         share[level[:, None] < reached - FALLEN_BACK * slope * _WINDOW_MINUTES[:, None]] = np.inf
-        old = level < day_before + NEWS
-    share[:, NEWS_FROM:][np.broadcast_to(old[:, None], share[:, NEWS_FROM:].shape)] = np.inf
-    unknown = np.isnan(day_before)
-    share[:, NEWS_NEEDED:][np.broadcast_to(unknown[:, None], share[:, NEWS_NEEDED:].shape)] = np.inf
+        # a saw tooth's peak lies up to a minute of its slope above the mean of that minute
+        share[level[:, None] < before + NEWS + slope] = np.inf
+    share[:, NEEDS_BEFORE][np.isnan(before[:, NEEDS_BEFORE])] = np.inf
     share = np.where(np.isnan(share), np.inf, share)
     first = share.argmin(axis=1)
     least = np.take_along_axis(share, first[:, None], axis=1)[:, 0]
