@@ -4,10 +4,10 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench crash-test record image-check lock service dashboard simulator
+.PHONY: help run test check format bench bench-detection crash-test record image-check lock service dashboard simulator
 
 help: ## what can be done
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
 
 run: .venv/ready ## the whole product on http://127.0.0.1:8000
 	$(BIN)/streamlit run app.py
@@ -32,6 +32,9 @@ bench: .venv/ready-dev ## the figures: hot path, store, pipeline, pixels, split 
 	$(BIN)/python -m benchmarks.tick
 	$(BIN)/python -m benchmarks.pixels
 	$(BIN)/python -m benchmarks.hop
+
+bench-detection: .venv/ready-dev ## how good detection is on simulated fleets, about ten minutes
+	$(BIN)/python -m benchmarks.detection
 
 crash-test: .venv/ready-dev ## kill -9 twenty times under load
 	KILLS=20 $(BIN)/python -m pytest tests/crash -s

@@ -1,6 +1,8 @@
 """python -m monitor_core: the service without a dashboard, on 127.0.0.1:8000 (--host, --port).
 
 python -m monitor_core copy --from sqlite --to influxdb --since 30d: one store into another; see docs/operations.md.
+
+python -m monitor_core evaluate FILE.csv: how good detection is on labelled samples; see docs/detection.md.
 """
 
 from __future__ import annotations
@@ -8,15 +10,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitor_core.service import copying
+from monitor_core.service import copying, evaluating, recordings
+from monitor_core.service import evaluation_table as table
 from monitor_core.service.api import build_api
 from monitor_core.service.bootstrap import STORES, Service, build, stores
 from monitor_core.service.server import CANNOT_START, log_plainly, running
 from monitor_core.settings import load_settings_or_exit
+from monitor_core.sources.labelled_csv import NotReadable
 from monitor_core.sources.timestamps import parse_time
 
 GRACE_SECONDS = 3
@@ -43,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["copy"]:
         return copy_stores(given[1:])
+    if given[:1] == ["evaluate"]:
+        return evaluate_files(given[1:])
     parser = argparse.ArgumentParser(prog="python -m monitor_core", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -99,6 +106,30 @@ def copy_stores(arguments: list[str]) -> int:
         print(f"{error}\nCall it again to go on from there.", file=sys.stderr)
         return 1
     print(f"done: {progress.samples:,} samples, {progress.rollups:,} rollups, {progress.anomalies:,} anomalies")
+    return 0
+
+
+def evaluate_files(arguments: list[str]) -> int:
+    """Exit code 1: a file cannot be read."""
+    parser = argparse.ArgumentParser(prog="python -m monitor_core evaluate", description=recordings.__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.csv")
+    parser.add_argument(
+        "--labels", type=Path, help="JSON: {file or host: {events: [[first, last], …], kinds, culprits}}"
+    )
+    parser.add_argument("--without-forest", action="store_true", help="no model is trained on the way")
+    options = parser.parse_args(arguments)
+    settings = load_settings_or_exit()
+    try:
+        labels = recordings.read_labels(options.labels) if options.labels else {}
+        verdicts = [
+            recordings.evaluate(path, labels, settings, forest=not options.without_forest) for path in options.files
+        ]
+    except NotReadable as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path, verdict in zip(options.files, verdicts, strict=True):
+        print(f"{path.name}: {table.summary(verdict)}")
+    print(table.text(evaluating.together(verdicts)))
     return 0
 
 

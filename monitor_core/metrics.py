@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One measurable quantity of a host; `limit` is the default static threshold (None: no limit)."""
+    """One measurable quantity of a host; `limit` is the default static threshold (None: no limit).
+
+    `fills`: it is a stock that runs full, so that a steady climb has an end in time.
+    """
 
     key: str
     label: str
@@ -18,12 +21,13 @@ class Metric:
     low: float
     high: float
     limit: float | None
+    fills: bool = False
 
 
 CATALOGUE: tuple[Metric, ...] = (
     Metric("cpu", "CPU", "%", 0.0, 100.0, 85.0),
-    Metric("memory", "Memory", "%", 0.0, 100.0, 85.0),
-    Metric("disk", "Disk used", "%", 0.0, 100.0, 90.0),
+    Metric("memory", "Memory", "%", 0.0, 100.0, 85.0, fills=True),
+    Metric("disk", "Disk used", "%", 0.0, 100.0, 90.0, fills=True),
     Metric("disk_io", "Disk I/O busy", "%", 0.0, 100.0, None),
 )
 

@@ -14,9 +14,22 @@ from monitor_core.frame import BoolArray, FloatArray
 LIMIT = "limits"
 ROBUST_Z = "robust_z"
 ISOLATION_FOREST = "isolation_forest"
-DETECTORS = (LIMIT, ROBUST_Z, ISOLATION_FOREST)
+TREND = "trend"
+STUCK = "stuck"
+DETECTORS = (LIMIT, ROBUST_Z, ISOLATION_FOREST, TREND, STUCK)
 
-_ARRAYS = ("score", "by_detector", "contributions", "expected_low", "expected_high", "breach", "anomaly", "warm")
+_ARRAYS = (
+    "score",
+    "by_detector",
+    "contributions",
+    "expected_low",
+    "expected_high",
+    "slope",
+    "same_ms",
+    "breach",
+    "anomaly",
+    "warm",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +37,10 @@ class Scores:
     """Beside a frame of n samples and m metrics.
 
     `score` [n] 0..1, three decimals; `by_detector` [n, detectors] (NaN: did not speak); `contributions` [n, m] sum to 1
-    where the score is above 0; `expected_low/high` [n, m] (NaN in warm-up); `breach` [n, m] a limit is exceeded;
+    where the score is above 0; `expected_low/high` [n, m] (NaN in warm-up);
+    `slope` [n, m, 3] points a minute at which a metric fills up (low end, slope, high end; NaN: it does not);
+    `same_ms` [n, m] how long a metric that always moved has stood still (NaN: it moves);
+    `breach` [n, m] a limit is exceeded;
     `anomaly` [n] bit per metric of a sample that counted toward an incident (0: none), set by the policy;
     `warm` [n] warm-up is over; `model_version` names the forest that spoke (0: none).
     """
@@ -34,6 +50,8 @@ class Scores:
     contributions: FloatArray
     expected_low: FloatArray
     expected_high: FloatArray
+    slope: FloatArray
+    same_ms: FloatArray
     breach: BoolArray
     anomaly: npt.NDArray[np.uint8]
     warm: BoolArray
@@ -89,6 +107,8 @@ def empty_scores(n: int, metrics: int, model_version: int = 0) -> Scores:
         contributions=np.zeros((n, metrics)),
         expected_low=np.full((n, metrics), np.nan),
         expected_high=np.full((n, metrics), np.nan),
+        slope=np.full((n, metrics, 3), np.nan),
+        same_ms=np.full((n, metrics), np.nan),
         breach=np.zeros((n, metrics), dtype=np.bool_),
         anomaly=np.zeros(n, dtype=np.uint8),
         warm=np.zeros(n, dtype=np.bool_),

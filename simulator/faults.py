@@ -20,8 +20,11 @@ class FaultKind(StrEnum):
     DISK_FILL = "disk_fill"
     SILENCE = "silence"
     NIGHTLY_BACKUP = "nightly_backup"
+    SLOW_LEAK = "slow_leak"
+    STUCK_SENSOR = "stuck_sensor"
 
 
+# of those that come by themselves; the slow ones are for benchmarks that plan them
 LASTS_MS = {
     FaultKind.CPU_SATURATION: 4 * MINUTE_MS,
     FaultKind.MEMORY_LEAK: 15 * MINUTE_MS,
@@ -29,16 +32,30 @@ LASTS_MS = {
     FaultKind.SILENCE: 2 * MINUTE_MS,
     FaultKind.NIGHTLY_BACKUP: 22 * MINUTE_MS,
 }
+# which metrics an explanation may name first
+CULPRITS: dict[FaultKind, tuple[str, ...]] = {
+    FaultKind.CPU_SATURATION: ("cpu",),
+    FaultKind.MEMORY_LEAK: ("memory",),
+    FaultKind.DISK_FILL: ("disk", "disk_io"),
+    FaultKind.SILENCE: (),
+    FaultKind.NIGHTLY_BACKUP: ("disk_io",),
+    FaultKind.SLOW_LEAK: ("memory",),
+    FaultKind.STUCK_SENSOR: ("memory",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of one host in [start, stop), ms UTC. A benign one is nothing that anybody should be woken for."""
+    """One fault of one host in [start, stop), ms UTC. A benign one is nothing that anybody should be woken for.
+
+    `held`: what a stuck sensor shows.
+    """
 
     kind: FaultKind
     host: int
     start: int
     stop: int
+    held: float = 0.0
 
     @property
     def benign(self) -> bool:
@@ -54,12 +71,12 @@ def apply(values: Table, host: Whole, time: Whole, faults: Iterable[Fault]) -> n
             sent[rows] = False
         elif len(rows):
             share = (time[rows] - fault.start) / (fault.stop - fault.start)
-            values[rows] = _changed(fault.kind, values[rows], share)
+            values[rows] = _changed(fault, values[rows], share)
     return sent
 
 
-def _changed(kind: FaultKind, values: Table, share: Table) -> Table:
-    out = values.copy()
+def _changed(fault: Fault, values: Table, share: Table) -> Table:
+    kind, out = fault.kind, values.copy()
     # how the healthy values waver stays visible on top of the fault
     tremble = values - values.mean(axis=0)
     if kind is FaultKind.CPU_SATURATION:
@@ -76,4 +93,8 @@ def _changed(kind: FaultKind, values: Table, share: Table) -> Table:
         ramp = np.minimum(np.minimum(share, 1 - share) / 0.04, 1.0)
         out[:, DISK_IO] += (68 + 2 * tremble[:, DISK_IO] - out[:, DISK_IO]) * ramp
         out[:, CPU] += 8 * ramp
+    elif kind is FaultKind.SLOW_LEAK:
+        out[:, MEMORY] += 30 * share
+    elif kind is FaultKind.STUCK_SENSOR:
+        out[:, MEMORY] = fault.held
     return np.clip(out, 0.0, 100.0)

@@ -21,16 +21,21 @@ REAL = (FaultKind.CPU_SATURATION, FaultKind.MEMORY_LEAK, FaultKind.DISK_FILL, Fa
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """All faults of a fleet of `hosts`, counted from its first start (ms UTC); `backup_host` has the backups."""
+    """All faults of a fleet of `hosts`, counted from its first start (ms UTC); `backup_host` has the backups.
+    A `quiet` one has neither faults nor backups, only the `planned` ones."""
 
     seed: int
     hosts: int
     started_at: int
     backup_host: int = 0
+    quiet: bool = False
+    planned: tuple[Fault, ...] = ()
 
     def overlapping(self, start: int, stop: int) -> list[Fault]:
         """Faults that touch [start, stop), in order of time."""
-        found = [*self._live(start, stop), *self._past(start, stop), *self._backups(start, stop)]
+        found = [*self.planned]
+        if not self.quiet:
+            found += [*self._live(start, stop), *self._past(start, stop), *self._backups(start, stop)]
         return sorted((f for f in found if f.start < stop and f.stop > start), key=lambda f: f.start)
 
     def _live(self, start: int, stop: int) -> list[Fault]:

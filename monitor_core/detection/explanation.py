@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from monitor_core.frame import FloatArray
 from monitor_core.incidents import Evidence, Reason
-from monitor_core.metrics import BY_KEY, METRICS
+from monitor_core.metrics import BY_KEY, CATALOGUE, METRICS
 from monitor_core.scores import Scores
 
 NARROW = "\u202f"
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """Sentences of the slow channel (None: it says nothing); `decided`: about the metric that had the largest part."""
+
+    trend: str | None = None
+    stuck: str | None = None
+    decided: bool = False
+
+
+QUIET = Slow()
 
 
 def evidence(values: FloatArray, scores: Scores, limits: FloatArray, row: int) -> tuple[Evidence, ...]:
@@ -44,8 +58,51 @@ def sentence(item: Evidence) -> str:
     return f"{text}, expected {band}"
 
 
-def title(found: tuple[Evidence, ...], reason: Reason) -> str:
+def slow(values: FloatArray, scores: Scores, row: int) -> Slow:
+    """What the slow channel has to say about sample `row`."""
+    top = int(scores.contributions[row].argmax())
+    climbing = [m for m in range(len(METRICS)) if not math.isnan(scores.slope[row, m, 1])]
+    still = [m for m in range(len(METRICS)) if not math.isnan(scores.same_ms[row, m])]
+    urgent = top if top in climbing else climbing[0] if climbing else None
+    return Slow(
+        trend=_climbs(urgent, values[row], scores.slope[row]) if urgent is not None else None,
+        stuck=_stands(still, values[row], scores.same_ms[row]) if still else None,
+        decided=top in climbing or (top in still and not climbing),
+    )
+
+
+def _climbs(m: int, values: FloatArray, slopes: FloatArray) -> str:
+    """ "Memory is climbing 1.9 % a minute: full in about 5 min if it goes on (4–7 min)"."""
+    metric = CATALOGUE[m]
+    low, slope, high = (float(x) for x in slopes[m])
+    speed = f"{slope:.1f}{NARROW}% a minute" if slope >= 0.1 else f"{slope * 60:.1f}{NARROW}% an hour"
+    room = max(metric.high - float(values[m]), 0.0)
+    about, soonest = _span(room / slope), _span(room / high)
+    latest = _span(room / low) if low > 0 else ""
+    text = f"{metric.label} is climbing {speed}: full in about {about} if it goes on"
+    if not latest:
+        return f"{text} ({soonest} at the earliest)"
+    if soonest == latest:
+        return text
+    unit = soonest.rpartition(" ")[2]
+    if unit == latest.rpartition(" ")[2]:
+        soonest = soonest.rpartition(" ")[0]
+    return f"{text} ({soonest}–{latest})"
+
+
+def _stands(still: Sequence[int], values: FloatArray, same_ms: FloatArray) -> str:
+    """ "Memory has shown exactly 41.3 % for 20 min, which it never did"."""
+    m = still[0]
+    names = " and ".join(CATALOGUE[i].label for i in still)
+    have = "has" if len(still) == 1 else "have"
+    shown = f" exactly {values[m]:g}{NARROW}%" if len(still) == 1 else " exactly the same"
+    return f"{names} {have} shown{shown} for {_span(same_ms[m] / 60_000)}, which never happened before"
+
+
+def title(found: tuple[Evidence, ...], reason: Reason, slowly: Slow = QUIET) -> str:
     """What a person reads first."""
+    if reason is not Reason.LIMIT_EXCEEDED and slowly.decided:
+        return slowly.trend or slowly.stuck or ""
     first = found[0]
     label = BY_KEY[first.metric].label
     if first.value is None:
@@ -60,11 +117,12 @@ def title(found: tuple[Evidence, ...], reason: Reason) -> str:
     return f"{label} and {BY_KEY[found[1].metric].label} are an unusual pair"
 
 
-def detail(found: tuple[Evidence, ...]) -> str:
-    """The sentence of the first metric, and of the second where it had a part."""
+def detail(found: tuple[Evidence, ...], slowly: Slow = QUIET) -> str:
+    """The sentence of the first metric, of the second where it had a part, and what the slow channel says."""
     parts = [sentence(found[0])]
     if found[1].contribution >= 0.2:
         parts.append(sentence(found[1]))
+    parts += [said for said in (slowly.trend, slowly.stuck) if said]
     return ". ".join(parts) + "."
 
 
@@ -82,6 +140,15 @@ def silence_detail(gap_seconds: float) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _span(minutes: float) -> str:
+    """5 min, 3 h, 2 days."""
+    if minutes < 1:
+        return "1 min"
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 2_880 else f"{minutes / 1_440:.0f} days"
 
 
 def _percent(value: float) -> str:

@@ -11,8 +11,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from monitor_core.detection.buckets import BUCKET_MS, FILLS, BucketArrays
 from monitor_core.frame import BoolArray, FloatArray, IntArray
-from monitor_core.host_arrays import NEVER, HostArrays
+from monitor_core.host_arrays import NEVER
 from monitor_core.metrics import METRICS
 
 RECENT = 16
@@ -26,10 +27,15 @@ MAD_TO_SIGMA = 1.4826
 _M = len(METRICS)
 
 
-class HostState(HostArrays):
-    """The memory of all detectors. `spacing_ms`: how far apart the levels of a baseline lie."""
+class HostState(BucketArrays):
+    """The memory of all detectors. `spacing_ms`: how far apart the levels of a baseline lie.
+
+    `climbs` [scales, fills, 4]: the slope that each scale of the buckets last showed; `climbing`: any did.
+    `same_*`: the value that each metric shows, since when, in how many samples, and the longest time that one stayed.
+    """
 
     COLUMNS: ClassVar = {
+        **BucketArrays.COLUMNS,
         "recent": ((RECENT, _M), np.float64, np.nan),
         "recent_at": ((), np.int64, 0),
         "baseline": ((_M, BASELINE_LEVELS), np.float32, np.nan),
@@ -42,6 +48,13 @@ class HostState(HostArrays):
         "last_time": ((), np.int64, NEVER),
         "samples": ((), np.int64, 0),
         "gaps": ((GAPS,), np.float64, np.nan),
+        "climbs": ((len(BUCKET_MS), len(FILLS), 4), np.float64, np.nan),
+        "climbing": ((), np.bool_, False),
+        "same_value": ((_M,), np.float64, np.nan),
+        "same_since": ((_M,), np.int64, 0),
+        "same_samples": ((_M,), np.int64, 0),
+        "same_longest": ((_M,), np.int64, 0),
+        "changes": ((_M,), np.int64, 0),
     }
     recent: FloatArray
     recent_at: IntArray
@@ -55,6 +68,13 @@ class HostState(HostArrays):
     last_time: IntArray
     samples: IntArray
     gaps: FloatArray
+    climbs: FloatArray
+    climbing: BoolArray
+    same_value: FloatArray
+    same_since: IntArray
+    same_samples: IntArray
+    same_longest: IntArray
+    changes: IntArray
 
     def __init__(self, spacing_ms: int = 15_000) -> None:
         super().__init__()
@@ -64,12 +84,25 @@ class HostState(HostArrays):
         """Take one sample for each of `rows` (no row twice, newer than its last)."""
         known = self.samples[rows] > 0
         gap = np.where(known, time - self.last_time[rows], np.nan)
+        self._compare(rows, time, values)
         self.gaps[rows, self.samples[rows] % GAPS] = gap
         self.recent[rows, self.recent_at[rows]] = values
         self.recent_at[rows] = (self.recent_at[rows] + 1) % RECENT
         self.first_time[rows] = np.where(known, self.first_time[rows], time)
         self.last_time[rows] = time
         self.samples[rows] += 1
+
+    def _compare(self, rows: IntArray, time: IntArray, values: FloatArray) -> None:
+        """Before `last_time` moves on: which metrics changed? A missing value says nothing."""
+        before = self.same_value[rows]
+        changed = (values != before) & ~np.isnan(values)
+        since = self.same_since[rows]
+        stayed = np.where(changed & ~np.isnan(before), self.last_time[rows][:, None] - since, 0)
+        self.same_longest[rows] = np.maximum(self.same_longest[rows], stayed)
+        self.same_samples[rows] = np.where(changed, 1, self.same_samples[rows] + (values == before))
+        self.same_since[rows] = np.where(changed, time[:, None], since)
+        self.same_value[rows] = np.where(changed, values, before)
+        self.changes[rows] += changed
 
     def level(self, rows: IntArray) -> FloatArray:
         """[n, m] mean of the last samples; NaN where the newest sample lacks the metric."""

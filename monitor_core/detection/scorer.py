@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from monitor_core.detection.detectors import isolation_forest, limits, robust_z
+from monitor_core.detection.buckets import BUCKET_MS, FILLS
+from monitor_core.detection.detectors import isolation_forest, limits, robust_z, stuck, trend
 from monitor_core.detection.detectors.isolation_forest import Forest
 from monitor_core.detection.features import features
 from monitor_core.detection.host_state import HostState
@@ -18,7 +19,7 @@ from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray, rounds
 from monitor_core.metrics import CATALOGUE, METRICS
 from monitor_core.scores import Scores, empty_scores
 
-LIMITS, ROBUST_Z, FOREST = 0, 1, 2
+LIMITS, ROBUST_Z, FOREST, TREND, STUCK = range(5)
 HISTORY_ROWS = 60
 # The forest may speak from one scale on and fully from two: an odd combination that nobody would see is harmless.
 QUIET_BELOW, FULL_VOICE = 1.0, 2.0
@@ -118,10 +119,19 @@ class Scorer:
     def _step(self, frame: Frame, part: IntArray, rows: IntArray, limit: FloatArray, out: Scores) -> None:
         time, values = frame.time[part], frame.values[part]
         self.state.push(rows, time, values)
+        self._measure_slopes(rows, time, values)
         level = self.state.level(rows)
         self._judge(self.state, values, level, self.state.level_before(rows), rows, part, limit, out)
         self.state.breach[rows] = out.breach[part]
         self.state.learn(rows, time, level)
+
+    def _measure_slopes(self, rows: IntArray, time: IntArray, values: FloatArray) -> None:
+        """Each bucket that is over shows anew how fast what fills up climbs."""
+        state = self.state
+        for scale, due, window in state.fill_buckets(rows, time, values):
+            slopes = trend.climb(window.reshape(-1, window.shape[2]), BUCKET_MS[scale])
+            state.climbs[due, scale] = slopes.reshape(len(due), len(FILLS), 4)
+            state.climbing[due] = ~np.isnan(state.climbs[due, :, :, 1]).all(axis=(1, 2))
 
     def _judge(
         self,
@@ -144,6 +154,8 @@ class Scorer:
         votes[warm, ROBUST_Z] = robust_z.score(distance)[warm]
         squares = distance**2
         self._ask_forest(distance, level, before, scale, warm, votes, squares)
+        self._ask_trend(state, level, rows, warm, into, votes, squares, out)
+        self._ask_stuck(state, values, rows, into, votes, squares, out)
         low, high = robust_z.expected(median, scale)
         out.warm[into] = warm
         out.breach[into] = breach
@@ -175,6 +187,57 @@ class Scorer:
         voice = np.clip(farthest[asked] / FULL_VOICE, 0.0, 1.0)
         votes[asked, FOREST] = isolation_forest.score(self.forest, table) * voice
         squares[asked] += table[:, len(METRICS) :] ** 2 / 4
+
+    @staticmethod
+    def _ask_trend(
+        state: HostState,
+        level: FloatArray,
+        rows: IntArray,
+        warm: BoolArray,
+        into: IntArray,
+        votes: FloatArray,
+        squares: FloatArray,
+        out: Scores,
+    ) -> None:
+        """Only a few hosts climb at any time, so the others cost nothing."""
+        votes[warm, TREND] = 0.0
+        asked = np.flatnonzero(state.climbing[rows])
+        if not len(asked):
+            return
+        hosts = rows[asked]
+        score, slope = trend.judge(state.climbs[hosts], level[asked][:, FILLS], state.highest_before(hosts))
+        votes[asked, TREND] = score.max(axis=1)
+        squares[np.ix_(asked, FILLS)] += _as_squares(score)
+        out.slope[np.ix_(into[asked], FILLS)] = slope
+
+    @staticmethod
+    def _ask_stuck(
+        state: HostState,
+        values: FloatArray,
+        rows: IntArray,
+        into: IntArray,
+        votes: FloatArray,
+        squares: FloatArray,
+        out: Scores,
+    ) -> None:
+        """A value that differs from the last one is not stuck, whatever the state says (somebody only asks)."""
+        known = state.last_time[rows] - state.first_time[rows] >= stuck.KNOWN_FOR_MS
+        votes[known, STUCK] = 0.0
+        asked = np.flatnonzero(known & (state.same_samples[rows] >= stuck.FEWEST_SAMPLES).any(axis=1))
+        if not len(asked):
+            return
+        hosts, value = rows[asked], values[asked]
+        lasted = state.last_time[hosts][:, None] - state.same_since[hosts]
+        same_ms = np.where(value == state.same_value[hosts], lasted, 0)
+        score = stuck.score(value, same_ms, state.same_samples[hosts], state.same_longest[hosts], state.changes[hosts])
+        votes[asked, STUCK] = score.max(axis=1)
+        squares[asked] += _as_squares(score)
+        out.same_ms[into[asked]] = np.where(score > 0, same_ms, np.nan)
+
+
+def _as_squares(score: FloatArray) -> FloatArray:
+    """What a robust z of this score would count among the contributions."""
+    return (2.0 * np.log2(1.0 - score)) ** 2
 
 
 def _shares(squares: FloatArray, breach: BoolArray) -> FloatArray:

@@ -213,19 +213,13 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
     """A service that is ready to start. Raises AlreadyRunning, StateUnavailable, StoreUnavailable."""
     clock = clock or SystemClock()
     interval_ms = int(settings.sample_interval_seconds * 1000)
-    spacing_ms = LEVELS_APART * interval_ms
     lock = DataLock(settings.data_dir)
     file = StateFile(settings.data_dir / "state.sqlite")
     journal, state = Journal(file), StateStore(file)
     store = _store(settings, INFLUXDB if settings.influxdb_url else SQLITE)
     channels = _channels(settings)
     counters = Counters(clock)
-    judge = Judge(
-        Scorer(settings.limits(), settings.host_limits, spacing_ms),
-        _rules(settings),
-        [channel.name for channel in channels],
-        pause=lambda: time.sleep(0.0005),
-    )
+    judge = build_judge(settings, [channel.name for channel in channels], pause=lambda: time.sleep(0.0005))
     storing = Storing(journal, state, store, clock, counters, settings.spool_max_bytes)
     senders = [
         Sender(Delivery(state, channel, clock.now_ms, clock.monotonic), counters.told.put) for channel in channels
@@ -239,7 +233,7 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
     listeners = Listeners(live.outcome, live.incidents, lambda: nudge_all(senders))
     pipeline = Pipeline(journal, state, judge, storing, listeners, clock, counters)
     registry = ModelRegistry(settings.data_dir / "models")
-    learning = Learning(pipeline, state, store, registry, clock, _announcer(live), spacing_ms)
+    learning = Learning(pipeline, state, store, registry, clock, _announcer(live), LEVELS_APART * interval_ms)
     sources = [*_own_sources(settings), *extra_sources]
     collectors = [Collector(source, pipeline, clock, interval_ms) for source in sources]
     return Service(
@@ -263,6 +257,12 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
         senders=senders,
         lock=lock,
     )
+
+
+def build_judge(settings: Settings, channels: Sequence[str] = (), pause: Callable[[], None] = lambda: None) -> Judge:
+    """Detectors and policy with an empty memory."""
+    spacing_ms = LEVELS_APART * int(settings.sample_interval_seconds * 1000)
+    return Judge(Scorer(settings.limits(), settings.host_limits, spacing_ms), _rules(settings), channels, pause)
 
 
 def today(counters: Counters, state: StateStore, channels: Sequence[str]) -> dict[str, int]:

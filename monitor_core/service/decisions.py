@@ -157,6 +157,7 @@ class Desk:
         row = move.sample
         limits = self._scorer.limits_of([host])[0]
         found = explanation.evidence(batch.frame.values, batch.scores, limits, row)
+        slowly = explanation.slow(batch.frame.values, batch.scores, row)
         score = float(batch.scores.score[row])
         return Incident(
             id=0,
@@ -166,8 +167,8 @@ class Desk:
             severity=move.severity,
             reason=move.reason,
             opened_at=int(batch.frame.time[row]),
-            title=explanation.title(found, move.reason),
-            detail=explanation.detail(found),
+            title=explanation.title(found, move.reason, slowly),
+            detail=explanation.detail(found, slowly),
             score=score,
             peak_score=score,
             model_version=batch.scores.model_version,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from monitor_core.detection import training
 from monitor_core.detection.detectors import isolation_forest
 from monitor_core.detection.model_registry import ModelDamaged, ModelInfo, ModelRegistry
 from monitor_core.frame import BoolArray, Frame
+from monitor_core.scores import Scores
 from monitor_core.service.clock import Clock
 from monitor_core.service.pipeline import Pipeline
 from monitor_core.storage.state import StateStore
@@ -201,10 +202,7 @@ class Learning:
         """History with a mask of its normal samples: outside incidents, with a margin, and below the alarm score."""
         spans = self._abnormal_spans(chosen)
         for parts, (frame, scores) in enumerate(self._store.scan(chosen.start, chosen.stop, chosen.hosts), 1):
-            normal = (scores.score < self._pipeline.judge.rules.alarm_score) & (scores.anomaly == 0)
-            for code, host in enumerate(frame.hosts):
-                for start, stop in spans.get(host, ()):
-                    normal &= ~((frame.code == code) & (frame.time >= start) & (frame.time <= stop))
+            normal = normal_rows(frame, scores, spans, self._pipeline.judge.rules.alarm_score)
             self._tell(progress=min(0.1 + 0.02 * parts, 0.65))
             yield frame, normal
 
@@ -226,6 +224,17 @@ class Learning:
             changes["finished_at"] = self._clock.now_ms()
         self.job = replace(self.job, **changes)
         self._announce(self.job)
+
+
+def normal_rows(
+    frame: Frame, scores: Scores, spans: Mapping[str, Sequence[tuple[int, int]]], alarm_score: float
+) -> BoolArray:
+    """[n] samples to learn from: not unusual, and outside the `spans` (ms UTC) of their host."""
+    normal = (scores.score < alarm_score) & (scores.anomaly == 0)
+    for code, host in enumerate(frame.hosts):
+        for start, stop in spans.get(host, ()):
+            normal &= ~((frame.code == code) & (frame.time >= start) & (frame.time <= stop))
+    return normal
 
 
 def job_view(job: Job | None) -> dict[str, Any] | None:

@@ -1,18 +1,46 @@
 """Checks that every detector passes, and what each must catch and must leave alone."""
 
+import importlib
+import io
+import pkgutil
+
 import numpy as np
 import pytest
 
+from monitor_core.detection import detectors
 from monitor_core.detection.detectors import limits
 from monitor_core.detection.scorer import Scorer
 from monitor_core.detection.training import feature_table, fit
 from monitor_core.frame import concat, make_frame
 from monitor_core.metrics import METRICS
-from monitor_core.scores import DETECTORS
+from monitor_core.scores import DETECTORS, concat_scores
 from tests.builders import T0, one, steady
 
 LIMITS = {"cpu": 85.0, "memory": 85.0, "disk": 90.0}
 ALARM = 0.75
+
+
+def leaking(n=600, per_minute=3.0, hosts=("a", "b"), step=3_000):
+    """The memory of the last host climbs from half of the time on."""
+    frame = steady(hosts, n=n, step=step)
+    minutes = np.maximum(np.arange(n) - n // 2, 0) * step / 60_000
+    frame.values[len(hosts) - 1 :: len(hosts), 1] += np.minimum(np.round(minutes * per_minute, 1), 65)
+    return frame
+
+
+def standing(n=1_600, since=1_500):
+    """A day and more, a sample a minute; then the CPU of the second host stands still."""
+    frame = steady(("a", "b"), n=n, step=60_000)
+    frame.values[2 * since + 1 :: 2, 0] = 31.4
+    return frame
+
+
+RECORDINGS = {"quiet": lambda: steady(("a", "b"), n=600), "leaking": leaking, "standing": standing}
+
+
+@pytest.fixture(params=RECORDINGS)
+def recording(request):
+    return RECORDINGS[request.param]()
 
 
 def forest_of(frame):
@@ -37,36 +65,60 @@ def after(frame, n=1, host="web-1", **values):
     return make_frame(start + np.arange(n) * 3_000, [host] * n, np.tile(row, (n, 1)))
 
 
-def test_the_input_is_unchanged(forest):
-    frame = steady(n=100)
-    before = frame.to_bytes()
-    scorer(forest).score(frame)
-    assert frame.to_bytes() == before
+def same(one_, other):
+    """Bit for bit, every array."""
+    return all(
+        getattr(one_, name).tobytes() == getattr(other, name).tobytes()
+        for name in ("score", "by_detector", "contributions", "slope", "same_ms", "expected_high")
+    )
 
 
-def test_the_same_samples_give_the_same_scores_however_they_are_cut(forest):
-    frame = steady(("a", "b", "c"), n=300)
-    whole = scorer(forest).score(frame)
+def test_the_input_is_unchanged(forest, recording):
+    before = recording.to_bytes()
+    scorer(forest).score(recording)
+    assert recording.to_bytes() == before
+
+
+def test_the_same_samples_give_the_same_scores_however_they_are_cut(forest, recording):
+    whole = scorer(forest).score(recording)
     cut = scorer(forest)
-    parts = [cut.score(frame.take(rows)).score for rows in np.array_split(np.arange(len(frame)), 17)]
-    assert np.concatenate(parts).tobytes() == whole.score.tobytes()
+    parts = [cut.score(recording.take(rows)) for rows in np.array_split(np.arange(len(recording)), 17)]
+    assert same(concat_scores(parts), whole)
 
 
-def test_a_snapshot_goes_on_bit_for_bit(forest):
-    frame = steady(("a", "b"), n=400)
-    first, rest = frame.take(np.arange(500)), frame.take(np.arange(500, 800))
-    straight = scorer(forest)
-    straight.score(first)
-    restored = scorer(forest)
-    restored.state.load(straight.state.to_bytes())
-    assert restored.score(rest).score.tobytes() == straight.score(rest).score.tobytes()
-    assert restored.state.to_bytes() == straight.state.to_bytes()
+def test_a_snapshot_goes_on_bit_for_bit(forest, recording):
+    for at in (len(recording) // 2 + 51, len(recording) - 61):
+        first, rest = recording.take(np.arange(at)), recording.take(np.arange(at, len(recording)))
+        straight = scorer(forest)
+        straight.score(first)
+        restored = scorer(forest)
+        restored.state.load(straight.state.to_bytes())
+        assert same(restored.score(rest), straight.score(rest))
+        assert restored.state.to_bytes() == straight.state.to_bytes()
 
 
-def test_scores_do_not_look_ahead(forest):
-    frame = steady(n=300)
-    long, short = scorer(forest).score(frame), scorer(forest).score(frame.take(np.arange(200)))
-    assert long.score[:200].tobytes() == short.score.tobytes()
+def test_a_snapshot_from_before_the_slow_channel_is_refused():
+    state = scorer().state
+    state.rows(["a"])
+    with np.load(io.BytesIO(state.to_bytes())) as saved:
+        old = {name: saved[name] for name in saved.files if not name.startswith("bucket_")}
+    blob = io.BytesIO()
+    np.savez(blob, **old)
+    with pytest.raises(ValueError, match="no usable column bucket_id_0"):
+        state.load(blob.getvalue())
+
+
+def test_scores_do_not_look_ahead(forest, recording):
+    whole = scorer(forest).score(recording)
+    most = len(recording) * 3 // 4 + 1
+    short = scorer(forest).score(recording.take(np.arange(most)))
+    assert same(whole.take(np.arange(most)), short)
+
+
+def test_what_other_hosts_do_changes_nothing(forest):
+    whole = scorer(forest).score(leaking(hosts=("a", "b", "c")))
+    alone = scorer(forest).score(leaking(hosts=("a", "b", "c")).take(np.arange(0, 1_800, 3)))
+    assert same(whole.take(np.arange(0, 1_800, 3)), alone)
 
 
 def test_missing_metrics_are_normal(forest):
@@ -153,6 +205,12 @@ def test_late_rows_are_known_and_not_learned_from():
     before = own.state.samples.copy()
     own.score(late.take(np.array([0])))
     assert (own.state.samples == before).all()
+
+
+@pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(detectors.__path__)])
+def test_every_detector_says_what_it_catches_misses_and_needs(name):
+    text = importlib.import_module(f"{detectors.__name__}.{name}").__doc__
+    assert all(word in text for word in ("Catches:", "Misses:", "Needs:"))
 
 
 def test_a_limit_ends_only_a_little_below_itself():

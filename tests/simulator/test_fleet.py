@@ -104,3 +104,26 @@ def test_history_is_in_order_and_complete():
     frame = source.frame(np.arange(T0 - 3_600_000, T0, 3_000))
     assert len(frame) == 7_200
     assert len(set(zip(frame.time.tolist(), frame.code.tolist(), strict=True))) == 7_200
+
+
+def test_planned_faults_are_all_that_a_quiet_fleet_has():
+    leak = Fault(FaultKind.SLOW_LEAK, 1, T0, T0 + 60 * MINUTE)
+    stuck = Fault(FaultKind.STUCK_SENSOR, 0, T0 + 10 * MINUTE, T0 + 20 * MINUTE, held=41.3)
+    schedule = Schedule(7, 6, T0, quiet=True, planned=(leak, stuck))
+    assert schedule.overlapping(T0, T0 + 7 * 86_400_000) == [leak, stuck]
+    assert schedule.overlapping(T0 + 30 * MINUTE, T0 + 40 * MINUTE) == [leak]
+
+
+def test_a_slow_leak_adds_thirty_points_and_a_stuck_sensor_shows_one_value():
+    healthy = load(7, np.zeros(1_200, int), np.arange(T0, T0 + 60 * MINUTE, 3_000))
+    leaking, _, _ = values_of(FaultKind.SLOW_LEAK, 60)
+    assert 29 < (leaking - healthy)[-1, MEMORY] < 30
+    table = healthy.copy()
+    apply(
+        table,
+        np.zeros(1_200, int),
+        np.arange(T0, T0 + 60 * MINUTE, 3_000),
+        [Fault(FaultKind.STUCK_SENSOR, 0, T0, T0 + 10 * MINUTE, held=41.3)],
+    )
+    assert set(table[:200, MEMORY]) == {41.3}
+    assert (table[200:] == healthy[200:]).all()
