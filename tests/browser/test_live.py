@@ -3,6 +3,8 @@ import pytest
 from tests.browser.conftest import WAIT_MS, points
 
 pytestmark = pytest.mark.browser
+RANGE = "document.querySelector('.sim-plot-metric').layout.xaxis.range"
+AT = "((at) => (typeof at === 'number' ? at : Date.parse(`${at.replace(' ', 'T')}Z`)))"
 CAUGHT_MS = 150_000
 
 
@@ -33,6 +35,8 @@ def test_a_zoom_survives_live_samples(page, product):
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 40, steps=5)
     page.mouse.up()
     view = "document.querySelector('.sim-plot-metric').layout.xaxis.range.map(String).join()"
+    # Plotly zooms in its own time: until then the axis shows fifteen minutes
+    page.wait_for_function(f"(([a, b]) => AT(b) - AT(a) < 600_000)({RANGE})".replace("AT", AT))
     zoomed = page.evaluate(view)
     last = page.get_attribute(".sim-root", "data-last-sample")
     page.wait_for_function(f"Number(document.querySelector('.sim-root').dataset.lastSample) >= {int(last) + 3000}")

@@ -45,7 +45,7 @@ class Host {
         this.app.notices.say(data.notices);
         this.loadSeries(true);
       },
-    }, (word, at) => this.sayState(word, at), () => this.loadSeries());
+    }, (word, at) => this.sayState(word, at), () => this.loadSeries(true));
     app.onTheme = () => this.charts.recolour();
     this.schedule();
   }

@@ -27,7 +27,9 @@ export class HostMap {
     if (names.join() !== [...this.cells.keys()].join()) {
       this.cells = new Map(hosts.map((host) => [host.name, this.cell(host)]));
       this.grid.replaceChildren(...this.cells.values());
-      this.grid.style.setProperty("--sim-columns", Math.min(24, Math.max(4, Math.ceil(Math.sqrt(hosts.length * 1.4)))));
+      const columns = Math.min(24, Math.max(4, Math.ceil(Math.sqrt(hosts.length * 1.4))));
+      this.grid.style.setProperty("--sim-columns", columns);
+      this.grid.style.gap = columns > 12 ? "3px" : "";
     }
     this.update(this.hosts);
   }
