@@ -1,7 +1,7 @@
 """CPU µs per sample ingested + scored + stored over HTTP, batched and single, beside the original's way in one run.
 
-Our side is the whole service process (`python -m monitor_core`), measured by its own CPU time; the original's side is
-this process's CPU time for one write and one predict a sample, its HTTP server left out. Loopback only.
+Both sides are whole service processes, measured by their own CPU time: ours is `python -m monitor_core`, the original's
+is two requests a sample (benchmarks/original.py). Loopback only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 import psutil
 
-from benchmarks.original import OriginalWay
+from benchmarks.original import OriginalService
 from tests.external import own_environ
 
 ROOT = Path(__file__).parents[1]
@@ -31,14 +31,18 @@ SINGLES, CONNECTIONS = 3_000, 16
 ROUNDS = 3
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class RunningService:
     """The service on a free port and a folder of its own."""
 
     def __init__(self, **environ: str) -> None:
         self._folder = tempfile.mkdtemp()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         own = {"DATA_DIR": self._folder, "COLLECT_THIS_HOST": "false", "TRAIN_AT_HOUR": "-1", **environ}
         command = [sys.executable, "-m", "monitor_core", "--port", str(self.port)]
         self._process = subprocess.Popen(command, cwd=ROOT, env={**own_environ(), **own}, stderr=subprocess.DEVNULL)
@@ -122,24 +126,17 @@ def send_singles(service: RunningService, start: int, seconds: list[float] | Non
     return SINGLES // CONNECTIONS * CONNECTIONS
 
 
-def original_us(n: int = 400) -> float:
-    way = OriginalWay()
-    way.take(40, 40, 40)
-    started = time.thread_time()
-    for _ in range(n):
-        way.take(40.0, 41.0, 42.0)
-    return (time.thread_time() - started) / n * 1e6
-
-
 def main() -> None:
     service = RunningService()
+    original_service = OriginalService(free_port())
     start = time.time_ns() // 1_000_000 - 200_000
     rows: dict[str, list[float]] = {"original": [], "batches of 1,000": [], "single posts": []}
     for turn in range(ROUNDS):
-        rows["original"].append(original_us())
+        rows["original"].append(original_service.cpu_us())
         rows["batches of 1,000"].append(measure(service, send_batches, start + turn * 61_000))
         rows["single posts"].append(measure(service, send_singles, start + turn * 61_000))
     service.close()
+    original_service.close()
     original = statistics.median(rows["original"])
     print("CPU µs per sample, ingested + scored + stored (median of 3)")
     for name, figures in rows.items():

@@ -127,15 +127,21 @@ def concat(frames: Sequence[Frame]) -> Frame:
     hosts = tuple(dict.fromkeys(name for frame in frames for name in frame.hosts))
     places = {name: i for i, name in enumerate(hosts)}
     simulated = np.zeros(len(hosts), dtype=np.bool_)
-    codes = []
-    for frame in frames:
-        mapping = np.fromiter((places[name] for name in frame.hosts), dtype=np.int32, count=len(frame.hosts))
-        simulated[mapping] |= frame.simulated
-        codes.append(mapping[frame.code])
+    if all(len(frame) == 1 and len(frame.hosts) == 1 for frame in frames):
+        # single posts that gathered: a step for all of them costs what one of them would
+        code = np.array([places[frame.hosts[0]] for frame in frames], dtype=np.int32)
+        np.logical_or.at(simulated, code, np.concatenate([frame.simulated for frame in frames]))
+    else:
+        codes = []
+        for frame in frames:
+            mapping = np.fromiter((places[name] for name in frame.hosts), dtype=np.int32, count=len(frame.hosts))
+            simulated[mapping] |= frame.simulated
+            codes.append(mapping[frame.code])
+        code = np.concatenate(codes)
     return Frame(
         np.concatenate([frame.time for frame in frames]),
         hosts,
-        np.concatenate(codes),
+        code,
         np.concatenate([frame.values for frame in frames]),
         simulated,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -77,9 +78,10 @@ def _cookie(headers: Headers) -> str:
     return found.value if found else ""
 
 
-def _host_of(headers: Headers) -> str | None:
+@lru_cache(maxsize=64)
+def _host_in(authority: str) -> str | None:
     try:
-        return urlsplit(f"//{headers.get('host', 'localhost')}").hostname
+        return urlsplit(f"//{authority}").hostname
     except ValueError:
         return None
 
@@ -130,7 +132,7 @@ class Guard:
             raise self._too_large()
         if b"origin" in names and scope["method"] not in SAFE_METHODS and not self._same_origin(headers):
             raise Problem(403, "Another site may not do this in your name.")
-        if self._own_names is not None and _host_of(headers) not in self._own_names:
+        if self._own_names is not None and _host_in(headers.get("host", "localhost")) not in self._own_names:
             raise Problem(403, "This service is not known by that name: set PUBLIC_URL to it, or API_TOKEN.")
         if scope["method"] == "OPTIONS" or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
             return

@@ -20,7 +20,6 @@ from monitor_core.frame import (
     HOST_PATTERN,
     MAX_AHEAD_MS,
     Frame,
-    IntArray,
     Rejection,
     invalid_cells,
     make_frame,
@@ -103,11 +102,11 @@ def _parse_fast(body: bytes, now_ms: int) -> Parsed | None:  # noqa: PLR0911 - e
     # unknown fields and keys that come twice show as more keys than the samples account for
     if not samples or body.count(b'":') != _expected_keys(body, len(samples)):
         return None
-    if times.max() > now_ms + MAX_AHEAD_MS or times.min() < EARLIEST_MS:
+    if max(times) > now_ms + MAX_AHEAD_MS or min(times) < EARLIEST_MS:
         return None
     given = samples[0].timestamp is not None
     if len(samples) == 1:
-        frame = _one_row(samples[0], times)
+        frame = _one_row(samples[0], times[0])
         return None if frame is None else Parsed(frame, [], 0, given)
     hosts = [sample.host for sample in samples]
     if not all(HOST_PATTERN.fullmatch(host) for host in set(hosts)):
@@ -119,7 +118,7 @@ def _parse_fast(body: bytes, now_ms: int) -> Parsed | None:  # noqa: PLR0911 - e
     return Parsed(make_frame(times, hosts, values, [s.simulated for s in samples]), [], 0, given)
 
 
-def _one_row(sample: _Sample, times: IntArray) -> Frame | None:
+def _one_row(sample: _Sample, at: int) -> Frame | None:
     """The same checks for a single sample, where array operations would cost more than the rest of the request."""
     values = [getattr(sample, key) for key in METRICS]
     for value, metric in zip(values, CATALOGUE, strict=True):
@@ -128,7 +127,7 @@ def _one_row(sample: _Sample, times: IntArray) -> Frame | None:
     if not HOST_PATTERN.fullmatch(sample.host) or all(value is None for value in values):
         return None
     row = np.array([[math.nan if value is None else value for value in values]])
-    return Frame(times, (sample.host,), np.zeros(1, np.int32), row, np.array([sample.simulated]))
+    return Frame(np.array([at]), (sample.host,), np.zeros(1, np.int32), row, np.array([sample.simulated]))
 
 
 def _expected_keys(body: bytes, samples: int) -> int:
@@ -137,7 +136,7 @@ def _expected_keys(body: bytes, samples: int) -> int:
     return sum(counts) if max(counts) <= samples else -1
 
 
-def _times(given: list[Any], now_ms: int) -> np.ndarray:
+def _times(given: list[Any], now_ms: int) -> list[int]:
     memo: dict[Any, int] = {None: now_ms}
     out = []
     for value in given:
@@ -145,7 +144,7 @@ def _times(given: list[Any], now_ms: int) -> np.ndarray:
         if at is None:
             at = memo[value] = from_text(value) if isinstance(value, str) else from_number(value)
         out.append(at)
-    return np.array(out, dtype=np.int64)
+    return out
 
 
 def _load(body: bytes) -> Any:
