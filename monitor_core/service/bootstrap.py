@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,7 +41,7 @@ from monitor_core.storage.journal import Journal
 from monitor_core.storage.sqlite import SqliteStore
 from monitor_core.storage.state import StateStore
 from monitor_core.storage.timeseries import StoreUnavailable, TimeSeriesStore
-from monitor_core.storage.writer import StateFile
+from monitor_core.storage.writer import StateFile, StateUnavailable
 
 log = logging.getLogger("monitor")
 
@@ -114,6 +114,8 @@ class Service:
             sender.stop()
         self.pipeline.stop()
         self._join("scoring")
+        with suppress(StateUnavailable):  # a full disk costs the next start some seconds, no more
+            self.pipeline.leave_snapshot()
         self.storing.stop()
         self._save_counts()
         for thread in self._threads:

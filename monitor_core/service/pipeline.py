@@ -34,7 +34,7 @@ log = logging.getLogger("monitor.pipeline")
 MAX_ROWS, MAX_TURNS = 20_000, 1_000  # a step takes a turn for each sample of the host that has most
 RETRY_SECONDS = 1.0
 GATHER_BELOW, GATHER_SECONDS = 50, 0.04
-SNAPSHOT_SECONDS = 120.0
+SNAPSHOT_SECONDS, SNAPSHOT_ROWS = 120.0, 100_000  # what a start after a crash has to judge again at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class Pipeline:
         self.scored_position = 0
         self.last_error: str | None = None
         self._waiting: queue.SimpleQueue[Accepted | None] = queue.SimpleQueue()
-        self._snapshot_at = clock.monotonic()
+        self._snapshot_at, self._since_snapshot = clock.monotonic(), 0
+        self._is_ahead = False
         self._stopped = threading.Event()
 
     def accept(self, frame: Frame, kind: EntryKind = EntryKind.SAMPLES) -> Future[int]:
@@ -109,6 +110,7 @@ class Pipeline:
         with self.lock:
             decided = Decided(scored_position=entries[-1].position)
             judged = self._judge(kind, entries, frame, arrived, decided)  # 2 score, 4 decide
+            self._since_snapshot += len(frame)
             self._snapshot_if_due(decided)
             self._commit(decided)  # 5 incidents, notifications and positions: all or nothing
             self.scored_position = entries[-1].position
@@ -153,6 +155,12 @@ class Pipeline:
             self._state.forget_host(host)
         self._tell_listeners(out)
         return True
+
+    def leave_snapshot(self) -> None:
+        """At the end: the next start then has nothing to judge again."""
+        with self.lock:
+            if not self._is_ahead:
+                self._state.commit(Decided(scored_position=self.scored_position, snapshots=self.judge.snapshots()))
 
     def snapshot_soon(self) -> None:
         """Take a snapshot with the next step."""
@@ -202,6 +210,7 @@ class Pipeline:
                 self.last_error = str(error)
                 log.warning("decisions cannot be written yet: %s", error)
                 if self._stopped.wait(RETRY_SECONDS):
+                    self._is_ahead = True  # the judge knows what was never committed: no snapshot may be made of it
                     raise
             else:
                 return
@@ -223,9 +232,10 @@ class Pipeline:
                 out.hosts.append(self.known[name])
 
     def _snapshot_if_due(self, out: Decided) -> None:
-        if self._clock.monotonic() - self._snapshot_at >= SNAPSHOT_SECONDS:
+        is_due = self._clock.monotonic() - self._snapshot_at >= SNAPSHOT_SECONDS
+        if is_due or self._since_snapshot >= SNAPSHOT_ROWS:
             out.snapshots = self.judge.snapshots()
-            self._snapshot_at = self._clock.monotonic()
+            self._snapshot_at, self._since_snapshot = self._clock.monotonic(), 0
 
     def _publish(self, kind: EntryKind, frame: Frame, judged: list[Judged], decided: Decided) -> None:
         if kind is EntryKind.SAMPLES:

@@ -5,7 +5,9 @@ import pytest
 
 from monitor_core.frame import make_frame
 from monitor_core.incidents import Kind, State
+from monitor_core.service import pipeline
 from monitor_core.service.bootstrap import AlreadyRunning, build
+from monitor_core.service.judge import Judge
 from monitor_core.storage.timeseries import StoreUnavailable
 from tests.alerting.slack_stub import SlackStub
 from tests.conftest import client_of, settled, until
@@ -184,3 +186,21 @@ def test_two_services_never_share_a_folder(start):
     service = start()
     with pytest.raises(AlreadyRunning, match="already running"):
         build(service.settings)
+
+
+def test_a_start_after_a_proper_end_judges_nothing_again(start, monkeypatch):
+    service = start()
+    quiet_past(service, "web-1", n=500)
+    state = service.judge.scorer.state.to_bytes()
+    judged = []
+    monkeypatch.setattr(Judge, "samples", lambda *given: judged.append(given))
+    service = start()
+    assert judged == []
+    assert service.judge.scorer.state.to_bytes() == state
+
+
+def test_a_long_past_is_in_a_snapshot_before_it_is_long_to_judge_again(start, monkeypatch):
+    monkeypatch.setattr(pipeline, "SNAPSHOT_ROWS", 300)
+    service = start()
+    quiet_past(service, "web-1", n=400)
+    assert service.state.snapshot("hosts")[0] == service.journal.last()
