@@ -61,11 +61,17 @@ class ServiceStub:
     def then(self, *acts: Callable[[Any], None]) -> None:
         self.script.extend(acts)
 
+    def begin(self, stream: socket.socket) -> None:
+        """Say hello on it; whoever has seen that gets everything sent from then on."""
+        with self._sending:
+            stream.sendall(_chunk(HELLO % self.now_ms))
+            self.streams.append(stream)
+
     def send(self, event: bytes) -> None:
         """To every open stream."""
         with self._sending:  # two threads would mix their pieces
             for stream in self.streams:
-                stream.sendall(b"%x\r\n%b\r\n" % (len(event), event))
+                stream.sendall(_chunk(event))
 
     def beat(self) -> None:
         """From now on ten pings a second, until the streams end."""
@@ -106,6 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 def answer(status: int, body: bytes = b"", **headers: str) -> Callable[[Any], None]:
     """Header names with _ for -."""
 
@@ -126,9 +136,7 @@ def stream(handler: Any) -> None:
     handler.send_header("Content-Type", "text/event-stream; charset=utf-8")
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
-    hello = HELLO % handler.service.now_ms
-    handler.wfile.write(b"%x\r\n%b\r\n" % (len(hello), hello))
-    handler.service.streams.append(handler.connection)
+    handler.service.begin(handler.connection)
     while handler.connection in handler.service.streams:
         time.sleep(0.02)
 
