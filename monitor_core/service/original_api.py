@@ -138,7 +138,9 @@ async def ingest_body(service: Service, body: bytes) -> bytes:
 
 
 async def durably(service: Service, frame: Frame, kind: EntryKind = EntryKind.SAMPLES) -> None:
-    """Return once it is on disk; 503 when it cannot be."""
+    """Return once it is on disk; 429 while too much waits to be scored, 503 when it cannot be."""
+    if service.pipeline.is_full:
+        raise Problem(429, "Nothing was taken: too many samples wait to be scored.", {"Retry-After": "1"})
     try:
         if kind is EntryKind.SAMPLES:
             await service.gathering.accept(frame)

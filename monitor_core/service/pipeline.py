@@ -31,6 +31,7 @@ from monitor_core.storage.writer import StateUnavailable
 
 log = logging.getLogger("monitor.pipeline")
 
+MOST_UNSCORED = 200_000  # samples, about 20 MB
 MAX_ROWS, MAX_TURNS = 20_000, 1_000  # a step takes a turn for each sample of the host that has most
 RETRY_SECONDS = 1.0
 GATHER_BELOW, GATHER_SECONDS = 50, 0.04
@@ -79,6 +80,7 @@ class Pipeline:
         self.last_error: str | None = None
         self._waiting: queue.SimpleQueue[Accepted | None] = queue.SimpleQueue()
         self._snapshot_at, self._since_snapshot = clock.monotonic(), 0
+        self._counting, self._unscored = threading.Lock(), 0
         self._is_ahead = False
         self._stopped = threading.Event()
 
@@ -97,10 +99,20 @@ class Pipeline:
         def acknowledged(done: Future[int]) -> None:
             if done.exception() is None:
                 self._counters.commit_ms.put((self._clock.monotonic() - started) * 1000)
-                self._waiting.put(Accepted(done.result(), kind, arrived_at, frame))
+                self._let_in(Accepted(done.result(), kind, arrived_at, frame))
 
         future.add_done_callback(acknowledged)
         return future
+
+    @property
+    def is_full(self) -> bool:
+        """More is acknowledged and not yet scored than should lie in memory: whoever can wait should."""
+        return self._unscored >= MOST_UNSCORED
+
+    def _let_in(self, entry: Accepted) -> None:
+        with self._counting:
+            self._unscored += len(entry.frame)
+        self._waiting.put(entry)
 
     def process(self, kind: EntryKind, entries: list[Accepted]) -> None:
         """2 to 6 for acknowledged entries of one kind, in their order."""
@@ -114,6 +126,8 @@ class Pipeline:
             self._snapshot_if_due(decided)
             self._commit(decided)  # 5 incidents, notifications and positions: all or nothing
             self.scored_position = entries[-1].position
+        with self._counting:
+            self._unscored -= len(frame)
         self._storing.hand_over(judged)  # 3 store, on its own thread and at its own pace
         self._publish(kind, frame, judged, decided)  # 6
         self._counters.score_ms.put((self._clock.monotonic() - started) * 1000)
@@ -131,7 +145,7 @@ class Pipeline:
     def resume(self, entries: list[Entry]) -> None:
         """After a restart: acknowledged before it, not yet decided upon."""
         for entry in entries:
-            self._waiting.put(Accepted(entry.position, entry.kind, entry.arrived_at, Frame.from_bytes(entry.body)))
+            self._let_in(Accepted(entry.position, entry.kind, entry.arrived_at, Frame.from_bytes(entry.body)))
 
     def watch_silence(self) -> None:
         """Called every interval: who has been quiet for too long?"""

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from monitor_core.frame import make_frame
+from monitor_core.service import pipeline
 from monitor_core.service.pipeline import MAX_TURNS, all_done
 from tests.builders import steady
-from tests.conftest import settled
+from tests.conftest import client_of, settled
 from tests.service.test_original_api import now_ms
 
 
@@ -43,3 +44,17 @@ def test_a_part_that_fails_is_nobodys_success():
     futures[0].set_exception(OSError("full"))
     with pytest.raises(OSError, match="full"):
         together.result(1)
+
+
+def test_who_sends_faster_than_can_be_scored_is_told_to_wait_and_nothing_is_lost(start, monkeypatch):
+    service = start()
+    client = client_of(service)
+    monkeypatch.setattr(pipeline, "MOST_UNSCORED", 10)
+    with service.pipeline.lock:
+        answers = [client.post("/ingest", json=[{"host": f"h{k}", "cpu": i} for k in range(5)]) for i in range(6)]
+    taken = [answer.status_code for answer in answers].count(200)
+    assert 2 <= taken < 6
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert answers[-1].headers["retry-after"] == "1"
+    settled(service)
+    assert client.post("/ingest", json={"cpu": 1}).status_code == 200
