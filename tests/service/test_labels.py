@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from monitor_core.detection.incident_policy import PolicyState
 from monitor_core.frame import make_frame
 from monitor_core.incidents import Kind, Severity, State
-from monitor_core.labels import DAY_MS, Label
+from monitor_core.labels import DAY_MS, MARGIN_MS, Direction, Label
+from monitor_core.scores import empty_scores
+from monitor_core.service.learning import normal_rows
 from monitor_core.service.pipeline import Pipeline
 from monitor_core.storage.writer import StateUnavailable
 from tests.conftest import client_of, settled, until
@@ -54,6 +57,13 @@ def host(start, slack):
 def label(host, label, incident=None):
     number = (incident or host.incidents()[0]).id
     return host.service.pipeline.label(number, label, None)
+
+
+def remembered(snapshots):
+    """What the policy knows, but for the clock of silence, which begins anew at a start."""
+    policy = PolicyState()
+    policy.load(snapshots["policy"])
+    return {name: getattr(policy, name).tolist() for name in policy.COLUMNS if name != "arrived_at"}
 
 
 def an_episode(host, then=None, **metrics):
@@ -151,11 +161,7 @@ def test_a_replay_after_a_crash_decides_as_the_first_time(host, start, slack, wh
     judge = host.service.judge
     assert judge.scorer.state.to_bytes() == before["hosts"]
     assert judge.policy.is_open.any() == (when == "in the middle")
-    judge.policy.arrived_at[:] = 0
-    again = judge.snapshots()["policy"]
-    judge.restore(before)
-    judge.policy.arrived_at[:] = 0
-    assert judge.snapshots()["policy"] == again
+    assert remembered(judge.snapshots()) == remembered(before)
     assert len(host.incidents()) == opened
 
 
@@ -198,6 +204,14 @@ def test_nothing_begins_again_while_a_limit_is_exceeded(host):
     assert "while a limit is exceeded" in client_of(host.service).get("/api/v1/labels").json()["labels"][0]["effect"]
     host.shows(20, cpu=96)
     assert host.open().severity is Severity.CRITICAL
+
+
+def test_nothing_begins_again_for_an_incident_that_is_over(host):
+    found = an_episode(host, cpu=60)
+    before = host.service.judge.scorer.state.to_bytes()
+    label(host, Label.NEW_NORMAL, found)
+    assert host.service.judge.scorer.state.to_bytes() == before
+    assert not host.service.state.label_of(found.id).relearned
 
 
 def test_what_is_expected_now_is_shown_and_told_to_nobody(host, slack):
@@ -278,6 +292,26 @@ def test_a_label_decides_whether_an_incident_is_learned_from(start, word, is_lea
     learned = learned_from(host) - without
     assert (learned >= (lasted.resolved_at - lasted.opened_at) / STEP_MS) == bool(is_learned)
     assert learned == 0 or is_learned
+
+
+def test_what_people_call_normal_is_learned_from_whatever_its_score_unless_it_is_in_another_incident():
+    frame = make_frame(np.arange(6), ["web-1"] * 6, [[60.0] * 4] * 6)
+    scores = empty_scores(6, 4)
+    scores.score[:], scores.anomaly[:] = 0.99, 1
+    assert not normal_rows(frame, scores, {}, 0.75).any()
+    normal = normal_rows(frame, scores, {"web-1": [(3, 3)]}, 0.75, {"web-1": [(1, 4)], "web-2": [(0, 5)]})
+    assert normal.tolist() == [False, True, True, False, True, False]
+
+
+def test_it_is_expected_as_long_as_it_lasted_also_when_it_was_labelled_before_its_end(host):
+    host.shows(8, cpu=60)
+    label(host, Label.EXPECTED)
+    host.shows(30, cpu=60)
+    host.shows(16)
+    (found,) = host.incidents()
+    assert found.resolved_at - found.opened_at > 60_000
+    for moment, is_expected in ((found.resolved_at + MARGIN_MS, True), (found.resolved_at + MARGIN_MS + 1, False)):
+        assert host.service.judge.labels.expects("web-1", "cpu", Direction.HIGH, moment) is is_expected
 
 
 def test_what_is_like_an_expected_one_is_learned_from_too(start):

@@ -66,7 +66,16 @@ def test_labels_are_listed_by_host(client, incident):
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"label": "wrong"}, {"label": None}, {"label": ["real"]}, {"label": "real", "note": "x" * 2_001}, []]
+    "body",
+    [
+        {},
+        {"label": "wrong"},
+        {"label": None},
+        {"label": ["real"]},
+        {"label": "real", "note": 7},
+        {"label": "real", "note": "x" * 2_001},
+        [],
+    ],
 )
 def test_what_is_no_label_is_422(client, incident, body):
     answer = client.put(address(incident), json=body)
