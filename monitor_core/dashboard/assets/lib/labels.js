@@ -42,7 +42,11 @@ export function labelCard(app, incident, labelled, now, changed) {
   const path = `/api/v1/incidents/${incident.id}/label`;
   const set = (label, note) => act(() => put(path, { label, note: note || null }));
   const draw = (record, choosing = !record) => node.replaceChildren(
-    ...(choosing ? choices(record, set, () => draw(record)) : holds(record, now, set, () => act(() => remove(path)), () => draw(record, true))), said);
+    ...(choosing ? choices(record, set, () => turn(record)) : holds(record, now, set, () => act(() => remove(path)), () => turn(record, true))), said);
+  const turn = (...view) => {
+    draw(...view);
+    (node.querySelector("[aria-pressed='true']") ?? node.querySelector("button")).focus();
+  };
   draw(labelled);
   return node;
 }
