@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from monitor_core.labels import Label
+
 
 class Kind(StrEnum):
     """At most one incident of each kind is open per host."""
@@ -62,6 +64,7 @@ class Incident:
     """One episode. Times are ms UTC; `title` and `detail` are the sentences people read.
 
     `from_history`: opened by samples more than 5 min old on arrival. `told`: the outbox has a message about it.
+    `expected_now`: nobody is told, because of the label of an earlier one about the same time of day.
     """
 
     id: int
@@ -84,6 +87,8 @@ class Incident:
     resolved_at: int | None = None
     resolved_reason: Reason | None = None
     evidence: tuple[Evidence, ...] = field(default=())
+    label: Label | None = None
+    expected_now: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -135,6 +135,25 @@ class HostState(BucketArrays):
         # rows stagger the refreshes, so that no tick pays for all hosts
         self._refresh(rows[young | ((self.levels[rows] + rows) % REFRESH_EACH == 0)])
 
+    def relearn(self, row: int, since: int) -> bool:
+        """Begin the baseline again with what the host showed since then (ms UTC); True when it was done.
+
+        While little was shown since, older levels moved to where the host is now stand in, so that its own spread
+        stays known. Not before the host is warm, nor while it is over a limit.
+        """
+        if self.levels[row] < WARM_LEVELS or self.breach[row].any():
+            return False
+        ring, level = self.baseline[row], self.level(np.array([row]))[0]
+        shift = np.where(np.isnan(level), 0.0, level - self.median[row])
+        age = (self.levels[row] - 1 - np.arange(BASELINE_LEVELS)) % BASELINE_LEVELS
+        young = (self.level_at[row] - since) // self.spacing_ms + 1
+        stands_in = (age >= young) & (age < WARM_LEVELS)
+        ring[:, stands_in] += shift[:, None]
+        ring[:, (age >= young) & ~stands_in] = np.nan
+        self.same_longest[row] = np.maximum(self.same_longest[row], self.last_time[row] - self.same_since[row])
+        self._refresh(np.array([row]))
+        return True
+
     def _refresh(self, rows: IntArray) -> None:
         if not len(rows):
             return

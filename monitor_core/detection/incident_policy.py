@@ -138,6 +138,11 @@ def _transitions(
     return moves
 
 
+def withdraw(state: PolicyState, row: int) -> None:
+    """What `decide` opened just now is not an incident after all; whatever comes next is judged anew."""
+    state.is_open[row] = False
+
+
 def arrived(state: PolicyState, rows: IntArray, at: int) -> list[Transition]:
     """Live samples of these hosts arrived: they are heard of again."""
     state.arrived_at[rows] = at

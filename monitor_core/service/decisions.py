@@ -14,14 +14,14 @@ import numpy as np
 from monitor_core.alerting.routing import RoutingReason, route
 from monitor_core.detection import explanation
 from monitor_core.detection.incident_policy import ESCALATED, OPENED, Transition
+from monitor_core.detection.label_rules import EVIDENT_SHARE, LabelRules, culprits
 from monitor_core.detection.scorer import Scorer
 from monitor_core.frame import HISTORY_AGE_MS, Frame, IntArray
 from monitor_core.incidents import Incident, Kind, Reason, Severity, State, escalate, resolve
+from monitor_core.labels import QUIET
 from monitor_core.notifications import Event
 from monitor_core.scores import Scores
 from monitor_core.storage.state import Decided, OutboxRow, TimelineEvent
-
-EVIDENT_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,17 @@ class Desk:
     """The open incidents, by (host, kind)."""
 
     def __init__(
-        self, open_incidents: Sequence[Incident], last_id: int | Iterator[int], channels: Sequence[str], scorer: Scorer
+        self,
+        open_incidents: Sequence[Incident],
+        last_id: int | Iterator[int],
+        channels: Sequence[str],
+        scorer: Scorer,
+        labels: LabelRules,
     ) -> None:
         self.open = {(incident.host, incident.kind): incident for incident in open_incidents}
         self._numbers = itertools.count(last_id + 1) if isinstance(last_id, int) else last_id
         self._channels = channels
-        self._scorer = scorer
+        self._scorer, self._labels = scorer, labels
 
     def apply(self, moves: Sequence[Transition], names: Sequence[str], batch: Batch, out: Decided) -> None:
         """Abnormal transitions of the samples in `batch`; `Transition.sample` is a row of it."""
@@ -56,7 +61,8 @@ class Desk:
             elif current is None:
                 continue
             elif move.move == ESCALATED:
-                self._escalate(current, self._from_sample(host, move, batch), at, out)
+                newer = self._from_sample(host, move, batch)
+                self._escalate(current, newer, at, int(batch.arrived_at[move.sample]), out)
             else:
                 self._resolve(current, at, int(batch.arrived_at[move.sample]), move.reason, out)
 
@@ -74,12 +80,12 @@ class Desk:
 
     def aside(self) -> Desk:
         """A desk with nothing open, for a history of its own; it takes its numbers from this one."""
-        return Desk([], self._numbers, self._channels, self._scorer)
+        return Desk([], self._numbers, self._channels, self._scorer, self._labels)
 
     def count(self, batch: Batch, counted: IntArray, out: Decided) -> list[int | None]:
         """Samples that counted toward an incident: raise its peak; a live one ends `from_history` and is told.
 
-        Returns the incident id of each.
+        So is one that goes on when it is no longer expected. Returns the incident id of each.
         """
         ids: list[int | None] = []
         for row in counted.tolist():
@@ -90,8 +96,9 @@ class Desk:
                 continue
             peak = max(incident.peak_score, float(batch.scores.score[row]))
             live = batch.arrived_at[row] - batch.frame.time[row] <= HISTORY_AGE_MS
-            if live and incident.from_history:
-                incident = replace(incident, from_history=False)
+            at = int(batch.frame.time[row])
+            if live and (incident.from_history or (incident.expected_now and not self._is_expected(incident, at))):
+                incident = replace(incident, from_history=False, expected_now=self._is_expected(incident, at))
                 incident = self._tell(incident, Event.OPENED, int(batch.arrived_at[row]), out)
             if peak != incident.peak_score or incident is not self.open[key]:
                 self._keep(replace(incident, peak_score=peak), out)
@@ -109,7 +116,7 @@ class Desk:
                 self._resolve(incident, now, now, Reason.HOST_FORGOTTEN, out)
 
     def replace_open(self, incident: Incident) -> None:
-        """Somebody changed it by hand (acknowledged)."""
+        """Somebody changed it by hand (acknowledged, labelled)."""
         if (incident.host, incident.kind) in self.open:
             self.open[incident.host, incident.kind] = incident
 
@@ -119,14 +126,17 @@ class Desk:
         self._note(incident, incident.opened_at, f"opened: {reason}", incident.severity, out)
         self._keep(self._tell(incident, Event.OPENED, arrived_at, out), out)
 
-    def _escalate(self, current: Incident, newer: Incident, at: int, out: Decided) -> None:
+    def _escalate(self, current: Incident, newer: Incident, at: int, arrived_at: int, out: Decided) -> None:
         worse = escalate(current, newer.severity)
-        worse = replace(worse, title=newer.title, detail=newer.detail, evidence=newer.evidence)
+        worse = replace(worse, title=newer.title, detail=newer.detail, evidence=newer.evidence, expected_now=False)
         self._note(worse, at, newer.title, worse.severity, out)
+        if not current.told and (current.expected_now or current.label in QUIET):  # no label keeps a limit quiet
+            worse = self._tell(worse, Event.OPENED, arrived_at, out)
         self._keep(worse, out)
 
     def _resolve(self, current: Incident, at: int, arrived_at: int, reason: Reason, out: Decided) -> None:
         over = resolve(current, at, reason)
+        self._labels.ended(over.id, over.resolved_at or at)
         self._note(over, over.resolved_at or at, f"resolved: {reason.value.replace('_', ' ')}", "", out)
         self._tell(over, Event.RESOLVED, arrived_at, out)
         self._keep(over, out)
@@ -159,7 +169,7 @@ class Desk:
         found = explanation.evidence(batch.frame.values, batch.scores, limits, row)
         slowly = explanation.slow(batch.frame.values, batch.scores, row)
         score = float(batch.scores.score[row])
-        return Incident(
+        draft = Incident(
             id=0,
             host=host,
             kind=move.kind,
@@ -176,6 +186,14 @@ class Desk:
             from_history=bool(batch.arrived_at[row] - batch.frame.time[row] > HISTORY_AGE_MS),
             evidence=found,
         )
+        return replace(draft, expected_now=self._is_expected(draft, draft.opened_at))
+
+    def _is_expected(self, incident: Incident, at: int) -> bool:
+        """Nobody needs to be told now (`at` ms UTC) of a warning like this one."""
+        if incident.severity is not Severity.WARNING:
+            return False
+        leading = next(iter(culprits(incident.evidence)), None)
+        return leading is not None and self._labels.expects(incident.host, leading.metric, leading.direction, at)
 
     @staticmethod
     def _silent(host: str, now: int, quiet_ms: float, gap_ms: float, simulated: bool) -> Incident:

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from monitor_core.detection import incident_policy
-from monitor_core.detection.incident_policy import PolicyState, Rules
+from monitor_core.detection import explanation, incident_policy
+from monitor_core.detection.incident_policy import OPENED, PolicyState, Rules, Transition
+from monitor_core.detection.label_rules import LabelRules, culprits
 from monitor_core.detection.scorer import HISTORY_ROWS, Scorer
 from monitor_core.frame import HISTORY_AGE_MS, Frame, IntArray, rounds
-from monitor_core.incidents import Incident, Kind, Severity
+from monitor_core.incidents import Incident, Kind, Reason, Severity
+from monitor_core.labels import Labelled
 from monitor_core.scores import Scores
 from monitor_core.service.decisions import Batch, Desk, anomaly_bits
 from monitor_core.storage.journal import EntryKind
@@ -35,7 +37,8 @@ class Judge:
         self.scorer, self.rules, self._pause = scorer, rules, pause
         self._channels = channels
         self.policy = PolicyState()
-        self.desk = Desk([], 0, channels, scorer)
+        self.labels = LabelRules()
+        self.desk = Desk([], 0, channels, scorer, self.labels)
         self.kept_quiet = 0
         self.ways = {EntryKind.SAMPLES: self.samples, EntryKind.ASKED: self.asked, EntryKind.ANOMALY: self.posted}
 
@@ -50,7 +53,7 @@ class Judge:
 
     def adopt(self, open_incidents: Sequence[Incident], last_id: int, now: int) -> None:
         """The committed incidents are the truth: after a restart the policy agrees with them, its clock starts now."""
-        self.desk = Desk(open_incidents, last_id, self._channels, self.scorer)
+        self.desk = Desk(open_incidents, last_id, self._channels, self.scorer, self.labels)
         open_rows = {kind: [i.host for i in open_incidents if i.kind is kind] for kind in Kind}
         abnormal = self.policy.rows(open_rows[Kind.ABNORMAL])
         silent = self.policy.rows(open_rows[Kind.SILENT])
@@ -59,6 +62,20 @@ class Judge:
         worst = [i.host for i in open_incidents if i.kind is Kind.ABNORMAL and i.severity is Severity.CRITICAL]
         self.policy.is_critical[self.policy.rows(worst)] = True
         incident_policy.start_clock(self.policy, now)
+
+    def labelled(self, record: Labelled) -> None:
+        """A label was set, replaced or taken back, and is committed; at a start once for each stored one."""
+        self.labels.put(record)
+
+    def relearn(self, incident: Incident) -> bool:
+        """What the host shows since the incident began is its normal from now on. False: it stays as it is.
+
+        Changes the state that a replay does not know of: a snapshot must be committed with whatever asked for it.
+        """
+        row = self.scorer.state.find(incident.host)
+        if row is None or not incident.is_open or incident.kind is not Kind.ABNORMAL:
+            return False
+        return self.scorer.state.relearn(row, incident.opened_at)
 
     def samples(self, frame: Frame, arrived: IntArray, out: Decided) -> tuple[Scores, list[Anomaly]]:
         """Score and learn, decide, hear who is alive. `arrived` [n] ms UTC."""
@@ -131,8 +148,26 @@ class Judge:
             counted[at] = mask
             if moves:
                 moves = [move._replace(sample=int(at[move.sample])) for move in moves]
-                desk.apply(moves, policy.names, batch, out)
+                desk.apply(self._without_suppressed(policy, moves, batch), policy.names, batch, out)
         return np.flatnonzero(counted)
+
+    def _without_suppressed(self, policy: PolicyState, moves: Sequence[Transition], batch: Batch) -> list[Transition]:
+        """The moves but those that a label keeps quiet: their samples stay marked, the incident is not opened."""
+        told = []
+        for move in moves:
+            if self._is_suppressed(policy.names[move.row], move, batch):
+                incident_policy.withdraw(policy, move.row)
+                self.kept_quiet += 1
+            else:
+                told.append(move)
+        return told
+
+    def _is_suppressed(self, host: str, move: Transition, batch: Batch) -> bool:
+        if move.move != OPENED or move.reason is not Reason.SCORE_PERSISTED:
+            return False
+        limits = self.scorer.limits_of([host])[0]
+        found = culprits(explanation.evidence(batch.frame.values, batch.scores, limits, move.sample))
+        return bool(found) and self.labels.suppresses(host, found[0].metric, found[0].direction)
 
     def _hear(self, batch: Batch, fresh: IntArray, out: Decided) -> None:
         """Only what is new now shows that a host is alive; history does not."""

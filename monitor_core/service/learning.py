@@ -9,12 +9,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from monitor_core.detection import training
 from monitor_core.detection.detectors import isolation_forest
 from monitor_core.detection.model_registry import ModelDamaged, ModelInfo, ModelRegistry
 from monitor_core.frame import BoolArray, Frame
+from monitor_core.incidents import Incident
+from monitor_core.labels import NORMAL_HISTORY
 from monitor_core.scores import Scores
 from monitor_core.service.clock import Clock
 from monitor_core.service.pipeline import Pipeline
@@ -30,6 +33,8 @@ MAX_HOSTS = 200
 MIN_ROWS = 500
 STEPS = ("reading", "features", "fitting", "judging", "ready")
 MARGIN_MS = 5 * 60_000
+
+Spans = Mapping[str, Sequence[tuple[int, int]]]
 
 
 class AlreadyTraining(Exception):
@@ -199,18 +204,29 @@ class Learning:
         return info
 
     def _normal(self, chosen: TrainingSet) -> Iterator[tuple[Frame, BoolArray]]:
-        """History with a mask of its normal samples: outside incidents, with a margin, and below the alarm score."""
-        spans = self._abnormal_spans(chosen)
+        """History with a mask of its normal samples: outside incidents, with a margin, and below the alarm score.
+
+        What people call normal is, whatever its score.
+        """
+        spans, accepted = self._abnormal_spans(chosen), self._normal_spans(chosen)
         for parts, (frame, scores) in enumerate(self._store.scan(chosen.start, chosen.stop, chosen.hosts), 1):
-            normal = normal_rows(frame, scores, spans, self._pipeline.judge.rules.alarm_score)
+            normal = normal_rows(frame, scores, spans, self._pipeline.judge.rules.alarm_score, accepted)
             self._tell(progress=min(0.1 + 0.02 * parts, 0.65))
             yield frame, normal
 
-    def _abnormal_spans(self, chosen: TrainingSet) -> dict[str, list[tuple[int, int]]]:
+    def _abnormal_spans(self, chosen: TrainingSet) -> Spans:
         spans: dict[str, list[tuple[int, int]]] = {}
         for incident in self._state.incidents(chosen.start, chosen.stop, limit=10_000):
-            stop = incident.resolved_at or chosen.stop
-            spans.setdefault(incident.host, []).append((incident.opened_at - MARGIN_MS, stop + MARGIN_MS))
+            if not _is_normal_history(incident):
+                stop = incident.resolved_at or chosen.stop
+                spans.setdefault(incident.host, []).append((incident.opened_at - MARGIN_MS, stop + MARGIN_MS))
+        return spans
+
+    def _normal_spans(self, chosen: TrainingSet) -> Spans:
+        spans: dict[str, list[tuple[int, int]]] = {}
+        for incident in self._state.incidents(chosen.start, chosen.stop, limit=10_000):
+            if _is_normal_history(incident):
+                spans.setdefault(incident.host, []).append((incident.opened_at, incident.resolved_at or chosen.stop))
         return spans
 
     def _use(self, version: int) -> None:
@@ -226,12 +242,19 @@ class Learning:
         self._announce(self.job)
 
 
+def _is_normal_history(incident: Incident) -> bool:
+    """Somebody called it expected or the new normal, or said so of an earlier one about this time of day."""
+    return incident.label in NORMAL_HISTORY or (incident.label is None and incident.expected_now)
+
+
 def normal_rows(
-    frame: Frame, scores: Scores, spans: Mapping[str, Sequence[tuple[int, int]]], alarm_score: float
+    frame: Frame, scores: Scores, spans: Spans, alarm_score: float, accepted: Spans = MappingProxyType({})
 ) -> BoolArray:
-    """[n] samples to learn from: not unusual, and outside the `spans` (ms UTC) of their host."""
+    """[n] samples to learn from: not unusual or `accepted`, and outside the `spans` (ms UTC) of their host."""
     normal = (scores.score < alarm_score) & (scores.anomaly == 0)
     for code, host in enumerate(frame.hosts):
+        for start, stop in accepted.get(host, ()):
+            normal |= (frame.code == code) & (frame.time >= start) & (frame.time <= stop)
         for start, stop in spans.get(host, ()):
             normal &= ~((frame.code == code) & (frame.time >= start) & (frame.time <= stop))
     return normal

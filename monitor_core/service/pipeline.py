@@ -12,17 +12,20 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 
 from monitor_core.frame import Frame, IntArray, concat
+from monitor_core.incidents import Incident
+from monitor_core.labels import Label
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores, empty_scores
 from monitor_core.service.clock import Clock
 from monitor_core.service.counters import Counters
 from monitor_core.service.judge import Judge
+from monitor_core.service.labelling import add_label, record_of
 from monitor_core.service.score_spread import ScoreSpread
 from monitor_core.service.storing import Judged, Storing, split_by_entry
 from monitor_core.storage.journal import Entry, EntryKind, Journal
@@ -169,6 +172,35 @@ class Pipeline:
             self._state.forget_host(host)
         self._tell_listeners(out)
         return True
+
+    def label(self, incident_id: int, label: Label | None, note: str | None) -> Incident | None:
+        """Set an incident's label, or take it back (None); None when there is no such incident.
+
+        A snapshot goes with it, so that no replay judges samples of before the label with it, or of after without.
+        Raises StateUnavailable; then nothing has changed.
+        """
+        with self.lock:
+            found = self._state.incident(incident_id)
+            if found is None or found.label is label is None:
+                return found
+            if self._is_ahead:
+                raise StateUnavailable("the service is ending")
+            record = record_of(found, label, self._clock.now_ms(), note, self._state.label_of(incident_id))
+            before = self.judge.snapshots()
+            if label is Label.NEW_NORMAL and not record.relearned:
+                record = replace(record, relearned=self.judge.relearn(found))
+            out = Decided(scored_position=self.scored_position, snapshots=self.judge.snapshots())
+            changed = add_label(found, record, out)
+            try:
+                self._state.commit(out)
+            except BaseException:
+                self.judge.restore(before)
+                raise
+            self.judge.labelled(record)
+            if changed.is_open:
+                self.judge.desk.replace_open(changed)
+        self._tell_listeners(out)
+        return changed
 
     def leave_snapshot(self) -> None:
         """At the end: the next start then has nothing to judge again."""

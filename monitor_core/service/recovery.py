@@ -1,7 +1,7 @@
 """Recovery: how a start finds its way back to the moment of the last commit.
 
-1 load the snapshots, 2 judge again what was already decided (without deciding), 3 take over the committed incidents,
-4 hand what was acknowledged but never decided to the pipeline. Storing finds its own way through the journal.
+1 load the labels and snapshots, 2 judge again what was already decided (without deciding), 3 take over the committed
+incidents, 4 hand what was acknowledged but never decided to the pipeline. Storing finds its own way through it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def recover(pipeline: Pipeline, storing: Storing, judge: Judge, journal: Journal
     storing.stored_position, storing.scored_position = positions["stored"], positions["scored"]
     pipeline.scored_position = positions["scored"]
     pipeline.known = {host.name: host for host in state.hosts()}
+    for record in state.labels():
+        judge.labelled(record)
     _replay(judge, journal, _load_snapshots(judge, state), positions["scored"])
     judge.adopt(state.open_incidents(), state.last_incident_id(), now)
     judge.take_kept_quiet()

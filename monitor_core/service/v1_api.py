@@ -14,25 +14,27 @@ from monitor_core.detection.model_registry import ModelDamaged
 from monitor_core.incidents import IllegalMove, Incident, State
 from monitor_core.incidents import acknowledge as acknowledged
 from monitor_core.metrics import METRICS
-from monitor_core.service import health, views
+from monitor_core.service import health, labels_api, views
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service, today
+from monitor_core.service.labelling import label_view
+from monitor_core.service.labels_api import MAX_NOTE, row_id
 from monitor_core.service.learning import AlreadyTraining, job_view
 from monitor_core.service.original_api import csv_response, host_name, isoformat, json, points, when
 from monitor_core.service.score_spread import HOUR_MS, HOURS
-from monitor_core.storage.state import Decided
+from monitor_core.storage.state import LABEL_CHOICES, Decided
 
 DAY_MS = 86_400_000
 RANGES_MS = {"15m": 900_000, "1h": 3_600_000, "6h": 21_600_000, "24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}
 FLEET_POINTS = 300
 EARLIER = 20
-MAX_NOTE = 2_000
 
 
 def router(service: Service) -> APIRouter:
     """Everything under /api but the stream."""
     routes = APIRouter(prefix="/api")
-    for part in (_overview(service), _hosts(service), _incidents(service), _models(service)):
+    labels = labels_api.router(service)
+    for part in (_overview(service), _hosts(service), _incidents(service), labels, _models(service)):
         routes.include_router(part)
     return routes
 
@@ -118,36 +120,42 @@ def _incidents(service: Service) -> APIRouter:
         since: str | None = None,
         until: str | None = None,
         limit: int = 200,
+        label: str | None = None,
     ) -> Response:
-        found = await asyncio.to_thread(_find, service, state, host, since, until, limit + 1)
+        found = await asyncio.to_thread(_find, service, state, host, since, until, limit + 1, label)
         following = found[limit - 1].opened_at if len(found) > limit else None
         return json({"incidents": found[:limit], "next": following})
 
     @routes.get("/incidents.csv", summary="The log of incidents as CSV")
     async def incidents_csv(
-        state: str | None = None, host: str | None = None, since: str | None = None, until: str | None = None
+        state: str | None = None,
+        host: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        label: str | None = None,
     ) -> Response:
-        found = await asyncio.to_thread(_find, service, state, host, since, until, 10_000)
+        found = await asyncio.to_thread(_find, service, state, host, since, until, 10_000, label)
         columns = ("id", "host", "kind", "state", "severity", "reason", "opened_at", "resolved_at", "title", "detail")
         rows = [views.incident_view(i) | {"opened_at": isoformat(i.opened_at)} for i in found]
         for row in rows:
             row["resolved_at"] = isoformat(row["resolved_at"]) if row["resolved_at"] else ""
-        return csv_response("incidents.csv", rows, (*columns, "score", "peak_score", "simulated", "note"))
+        return csv_response("incidents.csv", rows, (*columns, "score", "peak_score", "simulated", "note", "label"))
 
     @routes.get("/incidents/{incident_id}", summary="One incident with its timeline")
     async def incident(incident_id: int) -> Response:
-        found = await asyncio.to_thread(service.state.incident, _row_id(incident_id))
+        found = await asyncio.to_thread(service.state.incident, row_id(incident_id))
         if found is None:
             raise Problem(404, "No such incident.")
         events = service.state.timeline(found.id)
         lines = views.timeline_view(found, events, service.state.notifications(found.id))
-        return json(views.incident_view(found) | {"timeline": lines})
+        labelled = label_view(service.state.label_of(found.id))
+        return json(views.incident_view(found) | {"timeline": lines, "labelled": labelled})
 
     @routes.post("/incidents/{incident_id}/acknowledge", summary="Somebody has seen it; an optional note")
     async def acknowledge(
         incident_id: int, note: str | None = Body(default=None, embed=True, max_length=MAX_NOTE)
     ) -> Response:
-        return json(await asyncio.to_thread(_acknowledge, service, _row_id(incident_id), note))
+        return json(await asyncio.to_thread(_acknowledge, service, row_id(incident_id), note))
 
     return routes
 
@@ -223,15 +231,23 @@ def _hosts_view(service: Service) -> list[dict[str, Any]]:
 
 
 def _find(
-    service: Service, state: str | None, host: str | None, since: str | None, until: str | None, limit: int
+    service: Service,
+    state: str | None,
+    host: str | None,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    label: str | None,
 ) -> list[Incident]:
     if state not in (None, "open", "resolved"):
         raise Problem(422, "state is open or resolved.")
+    if label is not None and label not in LABEL_CHOICES:
+        raise Problem(422, f"label is one of {', '.join(LABEL_CHOICES)}.")
     if not 1 <= limit <= 10_001:
         raise Problem(422, "limit is from 1 to 10000.")
     now = service.clock.now_ms()
     start, stop = when(since, now, now - 30 * DAY_MS), when(until, now, now + 1)
-    return service.state.incidents(start, stop, host, state, limit)
+    return service.state.incidents(start, stop, host, state, limit, label)
 
 
 def _acknowledge(service: Service, incident_id: int, note: str | None) -> Incident:
@@ -290,9 +306,3 @@ def _models_view(service: Service) -> dict[str, Any]:
         "why_not": learning.why_not(),
         "next_training_at": service.scheduler.next_run_at("Train"),
     }
-
-
-def _row_id(number: int) -> int:
-    if not 0 <= number < 2**63:
-        raise Problem(404, "No such incident.")
-    return number

@@ -12,13 +12,17 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from monitor_core.incidents import Incident, State
+from monitor_core.labels import Label, Labelled
 from monitor_core.notifications import DeliveryState, Event, Notification, notification_key
 from monitor_core.storage.journal import keep_scored, write_position
 from monitor_core.storage.timeseries import RefusedSample
 from monitor_core.storage.writer import StateFile
 
 _INCIDENT = msgspec.msgpack.Decoder(Incident)
+_LABELLED = msgspec.msgpack.Decoder(Labelled)
 COMMIT_SECONDS = 30.0
+UNLABELLED = "none"
+LABEL_CHOICES = (UNLABELLED, *Label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Decided:
     outbox: list[OutboxRow] = field(default_factory=list)
     hosts: list[KnownHost] = field(default_factory=list)
     snapshots: dict[str, bytes] = field(default_factory=dict)
+    labels: list[Labelled] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +101,18 @@ class StateStore:
         return self._incidents("state <> 'resolved' ORDER BY opened_at DESC", ())
 
     def incidents(
-        self, since: int, until: int, host: str | None = None, state: str | None = None, limit: int = 200
+        self,
+        since: int,
+        until: int,
+        host: str | None = None,
+        state: str | None = None,
+        limit: int = 200,
+        label: str | None = None,
     ) -> list[Incident]:
-        """Those that were open at some moment in [since, until), newest first; `state` is open or resolved."""
+        """Those that were open at some moment in [since, until), newest first; `state` is open or resolved.
+
+        `label` is one of Label, or UNLABELLED.
+        """
         where, values = ["opened_at < ?", "coalesce(resolved_at, ?) >= ?"], [until, until, since]
         parameters: list[int | str] = list(values)
         if host is not None:
@@ -106,6 +120,11 @@ class StateStore:
             parameters.append(host)
         if state is not None:
             where.append("state = 'resolved'" if state == State.RESOLVED else "state <> 'resolved'")
+        if label == UNLABELLED:
+            where.append("id NOT IN (SELECT incident FROM label)")
+        elif label is not None:
+            where.append("id IN (SELECT incident FROM label WHERE label = ?)")
+            parameters.append(label)
         return self._incidents(f"{' AND '.join(where)} ORDER BY opened_at DESC, id DESC LIMIT ?", (*parameters, limit))
 
     def incident(self, incident_id: int) -> Incident | None:
@@ -120,6 +139,22 @@ class StateStore:
         query = "SELECT incident, at, what, detail FROM incident_event WHERE incident = ? ORDER BY at / 1000, rowid"
         with self._file.read() as db:
             return [TimelineEvent(*row) for row in db.execute(query, (incident_id,))]
+
+    def labels(self, host: str | None = None) -> list[Labelled]:
+        """The newest first, with what became of their incidents since."""
+        query = (
+            "SELECT label.body, incident.resolved_at FROM label JOIN incident ON incident.id = label.incident"
+            " WHERE ? IS NULL OR label.host = ? ORDER BY label.at DESC, label.incident DESC"
+        )
+        with self._file.read() as db:
+            rows = db.execute(query, (host, host)).fetchall()
+        return [replace(_LABELLED.decode(body), resolved_at=resolved_at) for body, resolved_at in rows]
+
+    def label_of(self, incident_id: int) -> Labelled | None:
+        query = "SELECT label.body, resolved_at FROM label JOIN incident ON id = incident WHERE incident = ?"
+        with self._file.read() as db:
+            row = db.execute(query, (incident_id,)).fetchone()
+        return replace(_LABELLED.decode(row[0]), resolved_at=row[1]) if row else None
 
     def notifications(
         self, incident_id: int | None = None, state: str | None = None, limit: int = 100
@@ -232,6 +267,7 @@ def _write(db: sqlite3.Connection, decided: Decided) -> None:
     for incident in decided.incidents:
         write_incident(db, incident)
     _write_events(db, decided.events)
+    _write_labels(db, decided.labels)
     db.executemany(
         "INSERT OR IGNORE INTO outbox (key, channel, event, incident, incident_id, created_at, due_at, state, attempts,"
         " may_be_repeat) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', 0, 0)",
@@ -257,6 +293,15 @@ def write_incident(db: sqlite3.Connection, incident: Incident) -> None:
 def _write_events(db: sqlite3.Connection, events: Iterable[TimelineEvent]) -> None:
     rows = [(event.incident_id, event.at, event.what, event.detail) for event in events]
     db.executemany("INSERT INTO incident_event VALUES (?, ?, ?, ?)", rows)
+
+
+def _write_labels(db: sqlite3.Connection, records: Iterable[Labelled]) -> None:
+    for record in records:
+        if record.label is None:
+            db.execute("DELETE FROM label WHERE incident = ?", (record.incident,))
+        else:
+            row = (record.incident, record.host, record.label, record.at, msgspec.msgpack.encode(record))
+            db.execute("INSERT OR REPLACE INTO label VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _outbox_values(row: OutboxRow) -> tuple[str | int | bytes, ...]:

@@ -43,6 +43,14 @@ CREATE TABLE IF NOT EXISTS incident_event (
 );
 -- one incident's timeline
 CREATE INDEX IF NOT EXISTS incident_event_incident ON incident_event (incident, at);
+-- what a person says about an incident: one label each; the incident's body has the word too
+CREATE TABLE IF NOT EXISTS label (
+    incident INTEGER PRIMARY KEY REFERENCES incident (id),
+    host     TEXT NOT NULL,
+    label    TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    body     BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS outbox (
     id         INTEGER PRIMARY KEY,
     key        TEXT NOT NULL UNIQUE,

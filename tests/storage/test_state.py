@@ -1,9 +1,11 @@
 import sqlite3
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from monitor_core.incidents import Reason, State, resolve
+from monitor_core.labels import Culprit, Direction, Label, Labelled
 from monitor_core.notifications import DeliveryState, Event
 from monitor_core.storage.journal import EntryKind, Journal
 from monitor_core.storage.sqlite import SqliteStore
@@ -148,3 +150,47 @@ def test_the_log_finds_what_was_open_in_a_range(file):
     assert state.incidents(T0 + 30_000, T0 + 90_000) == [over]
     assert state.incidents(T0 + 90_000, T0 + 99_000) == []
     assert state.incidents(T0, T0 + 90_000, state=State.RESOLVED, host="web-3") == [replace(over)]
+
+
+def labelled(own, label=Label.NEVER, at=T0):
+    return Labelled(
+        own.id, own.host, own.kind, (Culprit("cpu", Direction.HIGH),), own.opened_at, None, label, at, "why"
+    )
+
+
+def test_one_label_an_incident_and_it_knows_when_the_incident_ended(file):
+    state = StateStore(file)
+    first, second = opened(state), incident(id=8, host="web-4", opened_at=T0 + 8)
+    state.commit(Decided(incidents=[second], labels=[labelled(first), labelled(second, at=T0 + 1)]))
+    state.commit(Decided(labels=[labelled(first, Label.REAL, T0 + 2)]))
+    assert [(record.incident, record.label) for record in state.labels()] == [(7, Label.REAL), (8, Label.NEVER)]
+    state.commit(Decided(incidents=[resolve(second, T0 + 99, Reason.BACK_TO_NORMAL)]))
+    assert state.label_of(8) == replace(labelled(second, at=T0 + 1), resolved_at=T0 + 99)
+    assert [record.incident for record in state.labels("web-4")] == [8]
+    state.commit(Decided(labels=[labelled(first, None)]))
+    assert state.label_of(7) is None
+
+
+def test_incidents_are_found_by_their_label(file):
+    state = StateStore(file)
+    first, second = opened(state), incident(id=8, host="web-4", opened_at=T0 + 8)
+    state.commit(Decided(incidents=[second], labels=[labelled(first)]))
+    found = {word: [i.id for i in state.incidents(0, T0 + 100, label=word)] for word in ("never", "real", "none", None)}
+    assert found == {"never": [7], "real": [], "none": [8], None: [8, 7]}
+
+
+def test_a_file_of_before_there_were_labels_gets_them(tmp_path):
+    path = tmp_path / "state.sqlite"
+    file = StateFile(path)
+    own = opened(StateStore(file))
+    body = msgspec.to_builtins(own)
+    without = {key: value for key, value in body.items() if key not in ("label", "expected_now")}
+    file.run(lambda db: db.execute("UPDATE incident SET body = ?", (msgspec.msgpack.encode(without),)))
+    file.run(lambda db: db.execute("DROP TABLE label"))
+    file.close()
+    file = StateFile(path)
+    state = StateStore(file)
+    assert state.incident(own.id) == own
+    state.commit(Decided(labels=[labelled(own)]))
+    assert state.label_of(own.id).label is Label.NEVER
+    file.close()

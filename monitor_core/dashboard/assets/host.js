@@ -4,6 +4,7 @@ import { get, post } from "./lib/api.js";
 import { h, setText, show } from "./lib/dom.js";
 import { lasted, percent, words } from "./lib/format.js";
 import { HostCharts } from "./lib/host_charts.js";
+import { keptQuiet, labelCard, labelTags } from "./lib/labels.js";
 import {
   button, card, evidenceBars, header, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, tag,
 } from "./lib/parts.js";
@@ -75,7 +76,7 @@ class Host {
     const query = `host=${encodeURIComponent(this.name)}&start=${Math.round(start)}&max_points=${points}`;
     this.csv.href = `/api/v1/series.csv?${query}`;
     try {
-      const [series, past] = await Promise.all([get(`/api/v1/series?${query}`), this.past(start)]);
+      const [series, past] = await Promise.all([get(`/api/v1/series?${query}`), this.past(start), this.loadLabels()]);
       await this.charts.draw(series, this.range, past, quietly);
       this.drawSide();
       this.app.root.dataset.tier = series.tier;
@@ -90,6 +91,10 @@ class Host {
     return this.log;
   }
 
+  async loadLabels() {
+    this.labelled = (await get(`/api/v1/labels?host=${encodeURIComponent(this.name)}`)).labels;
+  }
+
   take(sample) {
     if (this.host) Object.assign(this.host, { last: sample.t, values: sample.v, score: sample.score, state: sample.state });
     if (RAW_RANGES.has(this.range)) this.charts.extend(sample);
@@ -100,7 +105,8 @@ class Host {
 
   takeIncidents(open) {
     this.incidents = open.filter((incident) => incident.host === this.name);
-    this.past(this.stream.now() - RANGES[this.range][1]).then((past) => this.charts.shade(past)).catch(() => {});
+    const past = this.past(this.stream.now() - RANGES[this.range][1]);
+    Promise.all([past, this.loadLabels()]).then(([found]) => this.charts.shade(found)).then(() => this.drawSide()).catch(() => {});
     this.drawSide();
     this.say();
   }
@@ -137,25 +143,33 @@ class Host {
   }
 
   drawSide() {
-    const key = [this.incidents.map((i) => [i.id, i.state, i.severity, i.title]), this.log?.map((i) => [i.id, i.state])];
+    const key = [this.incidents.map((i) => [i.id, i.state, i.severity, i.title, i.label]), this.log?.map((i) => [i.id, i.state, i.label]), this.labelled];
     show(this.side, key, () => [
       this.incidents.map((incident) => this.openIncident(incident)),
+      this.quietCard(),
       this.earlier(),
       this.forgetCard(),
     ]);
   }
 
   openIncident(incident) {
-    const made = incidentCard(this.app, incident, { now: this.stream.now(), channels: this.app.state.channels, compact: true });
+    const made = incidentCard(this.app, incident, { now: this.stream.now(), channels: this.app.state.channels, compact: true, labels: labelTags(incident) });
+    const record = this.labelled?.find((own) => own.incident === incident.id) ?? null;
     const score = `score ${incident.score.toFixed(2)}`;
-    return [made.node, incident.evidence.length ? card("What made it unusual", score, evidenceBars(this.app, incident, this.labels)) : null];
+    return [made.node, incident.evidence.length ? card("What made it unusual", score, evidenceBars(this.app, incident, this.labels)) : null,
+      labelCard(this.app, incident, record, this.stream.now(), () => this.loadLabels().then(() => this.drawSide()))];
+  }
+
+  quietCard() {
+    const rules = keptQuiet(this.app, this.labelled ?? [], () => this.loadLabels().then(() => this.drawSide()));
+    return rules.length ? card("Kept quiet here", null, rules) : null;
   }
 
   earlier() {
     const past = (this.log ?? []).filter((incident) => incident.state === "resolved");
     if (!past.length) return card("Earlier", null, nothing("No incident in this range.", "What was unusual on this host is listed here."));
     const rows = past.slice(0, 8).map((incident) => h("div", { class: "sim-bar-row" },
-      h("div", {}, link(this.app, "incidents", { incident: incident.id }, incident.title), h("span", { class: "sim-muted" }, since(incident.opened_at, this.stream.now())))));
+      h("div", {}, h("span", {}, link(this.app, "incidents", { incident: incident.id }, incident.title), " ", labelTags(incident)), h("span", { class: "sim-muted" }, since(incident.opened_at, this.stream.now())))));
     return card("Earlier", null, rows);
   }
 

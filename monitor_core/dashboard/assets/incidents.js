@@ -3,6 +3,7 @@
 import { get, post } from "./lib/api.js";
 import { h, show } from "./lib/dom.js";
 import { clock, day, lasted, plural } from "./lib/format.js";
+import { labelCard, labelOptions, labelTags, tallyCard } from "./lib/labels.js";
 import { button, card, header, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, stateTone, stateWord, tag } from "./lib/parts.js";
 import { Stream } from "./lib/stream.js";
 
@@ -20,15 +21,16 @@ class Incidents {
     this.range = ["24h", "7d", "30d"].includes(app.query.get("range")) ? app.query.get("range") : "24h";
     this.state = app.query.get("state") ?? "";
     this.host = app.query.get("host") ?? "";
+    this.label = labelOptions[app.query.get("label")] ? app.query.get("label") : "";
     this.chosen = Number(app.query.get("incident")) || null;
     this.pill = livePill();
     const picker = rangePicker(["24h", "7d", "30d"], this.range, (range) => this.choose({ range }));
     this.csv = h("a", { class: "sim-button", download: "incidents.csv" }, "CSV");
     this.anomalies = h("a", { class: "sim-button", download: "anomalies.csv", title: "Every sample that counted toward an incident" }, "Anomaly log");
     this.head = header(this.pill.node, picker, this.select("state", { "": "Any state", open: "Open", resolved: "Resolved" }),
-      this.select("host", Object.fromEntries([["", "Any host"], ...app.state.hosts.map(({ name }) => [name, name])])), this.csv, this.anomalies);
-    [this.lanes, this.log, this.detail] = [h("div"), h("div"), h("div", { class: "sim-side" })];
-    app.root.append(this.head.node, this.lanes, h("div", { class: "sim-columns" }, this.log, this.detail));
+      this.select("host", Object.fromEntries([["", "Any host"], ...app.state.hosts.map(({ name }) => [name, name])])), this.select("label", labelOptions), this.csv, this.anomalies);
+    [this.lanes, this.log, this.detail, this.tally] = [h("div"), h("div", { class: "sim-beside" }), h("div", { class: "sim-side" }), h("div")];
+    app.root.append(this.head.node, this.lanes, h("div", { class: "sim-columns" }, this.log, this.detail, this.tally));
     this.stream = new Stream("topic=incidents", { incidents: () => this.load(), notices: (data) => this.app.notices.say(data.notices) }, (word) => this.sayState(word), () => this.load());
   }
 
@@ -53,10 +55,12 @@ class Incidents {
     const query = new URLSearchParams({ since: start, limit: 500 });
     if (this.state) query.set("state", this.state);
     if (this.host) query.set("host", this.host);
+    if (this.label) query.set("label", this.label);
     this.csv.href = `/api/v1/incidents.csv?${query}`;
     this.anomalies.href = `/anomalies?format=csv&since=${start}${this.host ? `&host=${encodeURIComponent(this.host)}` : ""}`;
     try {
-      this.rows = (await get(`/api/v1/incidents?${query}`)).incidents;
+      const [found, labels] = await Promise.all([get(`/api/v1/incidents?${query}`), get("/api/v1/labels")]);
+      [this.rows, this.labels] = [found.incidents, labels];
     } catch (error) {
       if (!this.rows) this.log.replaceChildren(nothing(error.message));
       return;
@@ -65,7 +69,18 @@ class Incidents {
     this.say();
     this.drawLanes(start);
     this.drawLog();
+    this.drawTally();
     await this.drawDetail();
+  }
+
+  drawTally() {
+    const { labels } = this.labels;
+    const select = this.head.node.querySelector("[aria-label='label']");
+    const choose = (label) => {
+      select.value = label;
+      return this.choose({ label });
+    };
+    show(this.tally, [labels, this.label], () => (labels.length ? tallyCard(this.app, this.labels, this.label, choose, () => this.load()) : []));
   }
 
   say() {
@@ -92,12 +107,12 @@ class Incidents {
     show(this.lanes, [this.range, this.rows.map((i) => [i.id, i.state]), Math.round(now / 30_000)], () =>
       card("Who and when", "a bar is an incident; striped ones were told to nobody",
         hosts.length ? [hosts.map((host) => h("div", { class: "sim-lane" }, h("span", {}, host), h("div", { class: "sim-lane-track" }, this.rows.filter((i) => i.host === host).map(mark)))),
-          h("div", { class: "sim-axis" }, labels.map((text) => h("span", {}, text)))] : nothing("No incident in this range.", "Everything that is measured was as expected.")));
+          h("div", { class: "sim-axis" }, labels.map((text) => h("span", {}, text)))] : nothing("No incident in this range.", this.label || this.state || this.host ? "None that fits what was chosen above." : "Everything that is measured was as expected.")));
   }
 
   drawLog() {
     const now = this.stream.now();
-    show(this.log, [this.rows.map((i) => [i.id, i.state, i.severity, i.title]), this.chosen, Math.round(now / 10_000)], () => {
+    show(this.log, [this.rows.map((i) => [i.id, i.state, i.severity, i.title, i.label]), this.chosen, Math.round(now / 10_000)], () => {
       if (!this.rows.length) return [];
       const head = h("tr", {}, ["No.", "State", "Host", "What"].map((text) => h("th", {}, text)),
         h("th", { class: "sim-right sim-wide" }, "Score"), h("th", { class: "sim-wide" }, "Since"), h("th", { class: "sim-right" }, "Lasted"));
@@ -109,7 +124,7 @@ class Incidents {
     return h("tr", { "data-link": true, "aria-selected": String(incident.id === this.chosen), onclick: (event) => event.target.closest("a") || this.pick(incident.id) },
       h("td", { class: "sim-muted" }, String(incident.id)), h("td", {}, tag(stateWord(incident), stateTone(incident))),
       h("td", {}, h("b", {}, link(this.app, "host", { host: incident.host }, incident.host))),
-      h("td", {}, incident.title, " ", simulatedTag(incident.simulated), incident.note ? h("div", { class: "sim-small" }, incident.note) : null),
+      h("td", {}, incident.title, " ", simulatedTag(incident.simulated), labelTags(incident), incident.note ? h("div", { class: "sim-small" }, incident.note) : null),
       h("td", { class: "sim-right sim-wide" }, incident.kind === "silent" ? "—" : incident.peak_score.toFixed(2)),
       h("td", { class: "sim-wide sim-muted" }, since(incident.opened_at, now)),
       h("td", { class: "sim-right sim-muted" }, lasted((incident.resolved_at ?? now) - incident.opened_at)));
@@ -130,13 +145,14 @@ class Incidents {
     } catch (error) {
       return this.detail.replaceChildren(card(null, null, nothing(error.message)));
     }
-    return show(this.detail, [incident.id, incident.timeline.length, incident.state, incident.note], () => this.detailCard(incident));
+    const key = [incident.id, incident.timeline.length, incident.state, incident.note, incident.labelled];
+    return show(this.detail, key, () => [this.detailCard(incident), labelCard(this.app, incident, incident.labelled, this.stream.now(), () => this.load())]);
   }
 
   detailCard(incident) {
     const lines = incident.timeline.map((line) => h("li", {}, h("span", { class: "sim-muted" }, clock(line.at, true)), h("i", {}), h("span", {}, line.what), h("span", { class: "sim-muted" }, line.detail)));
     return h("section", { class: "sim-card sim-incident", "data-tone": stateTone(incident) }, h("div", { class: "sim-incident-words" },
-      h("p", { class: "sim-small" }, `incident ${incident.id} · ${incident.host}`, simulatedTag(incident.simulated), incident.from_history ? tag("from history") : null),
+      h("p", { class: "sim-small" }, `incident ${incident.id} · ${incident.host}`, simulatedTag(incident.simulated), incident.from_history ? tag("from history") : null, labelTags(incident)),
       h("h3", {}, incident.title), h("p", { class: "sim-muted" }, incident.detail),
       h("ul", { class: "sim-timeline" }, lines), incident.state === "resolved" ? null : this.noteForm(incident)));
   }

@@ -5,6 +5,7 @@ import { h, setText, show } from "./lib/dom.js";
 import { lasted, number, percent, plural, THIN } from "./lib/format.js";
 import { FleetChart } from "./lib/fleet_chart.js";
 import { HostMap } from "./lib/host_map.js";
+import { labelTags } from "./lib/labels.js";
 import {
   button, card, header, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, tag,
 } from "./lib/parts.js";
@@ -185,12 +186,12 @@ class Overview {
 
   drawIncidents() {
     const { incidents, channels, earlier } = this.state;
-    const key = incidents.map((incident) => [incident.id, incident.state, incident.severity, incident.title]);
+    const key = incidents.map((incident) => [incident.id, incident.state, incident.severity, incident.title, incident.label]);
     show(this.open, [key, earlier[0]?.id, !this.hosts.size], () => {
       if (!this.hosts.size) return this.howToSend();
       if (!incidents.length) return this.well(earlier[0]);
       const now = this.now();
-      this.cards = incidents.slice(0, 6).map((incident) => [incident, incidentCard(this.app, incident, { now, channels })]);
+      this.cards = incidents.slice(0, 6).map((incident) => [incident, incidentCard(this.app, incident, { now, channels, labels: labelTags(incident) })]);
       this.drawSparks();
       const rest = incidents.length - 6;
       return [...this.cards.map(([, made]) => made.node),
@@ -257,7 +258,7 @@ class Overview {
       h("span", { class: "sim-muted sim-when" }, since(incident.opened_at, this.now())),
       h("b", {}, link(this.app, "host", { host: incident.host }, incident.host)),
       link(this.app, "incidents", { incident: incident.id }, incident.title),
-      h("span", {}, simulatedTag(incident.simulated), incident.from_history ? tag("from history") : null),
+      h("span", {}, simulatedTag(incident.simulated), incident.from_history ? tag("from history") : null, labelTags(incident)),
       h("span", { class: "sim-muted sim-right" }, lasted(incident.resolved_at - incident.opened_at)));
   }
 

@@ -14,6 +14,11 @@ export const get = (path) => call(path, { method: "GET" });
 export const post = (path, body = {}) =>
   call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
+export const put = (path, body) =>
+  call(path, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+export const remove = (path) => call(path, { method: "DELETE" });
+
 async function call(path, options) {
   let answer;
   try {

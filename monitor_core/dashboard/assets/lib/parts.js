@@ -25,7 +25,7 @@ export function header(...controls) {
     dot.dataset.tone = tone ?? "";
     if (typeof sentence === "string") setText(title, sentence);
     else title.replaceChildren(...sentence);
-    second.replaceChildren(...more);
+    second.replaceChildren(...more.filter((part) => part !== null));
   };
   return { node, say, tags };
 }
@@ -103,14 +103,14 @@ export const stateWord = (incident) =>
   incident.state === "resolved" ? "resolved" : `${incident.state} · ${incident.severity}`;
 
 /** What an open incident says of itself. `series` (may come later) fills the sparkline. */
-export function incidentCard(app, incident, { now, channels, compact = false, changed = () => {} }) {
+export function incidentCard(app, incident, { now, channels, compact = false, labels = [], changed = () => {} }) {
   const told = incident.told ? `${channels[0] === "slack" ? "Slack" : "Console"} told ${clock(incident.opened_at)}` : "not told";
   const spark = h("div", { class: "sim-incident-spark" });
   const node = h("section", { class: "sim-card sim-incident", "data-tone": stateTone(incident) },
     h("div", { class: "sim-incident-words" },
       h("p", { class: "sim-small" },
         compact ? null : h("b", {}, link(app, "host", { host: incident.host }, incident.host)),
-        tag(incident.severity, stateTone(incident)), simulatedTag(incident.simulated),
+        tag(incident.severity, stateTone(incident)), simulatedTag(incident.simulated), labels,
         h("span", {}, "since ", since(incident.opened_at, now), ` · ${lasted(now - incident.opened_at)}`)),
       h("h3", {}, incident.title),
       h("p", { class: "sim-muted" }, incident.detail),
