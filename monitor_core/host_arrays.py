@@ -12,16 +12,22 @@ from monitor_core.frame import IntArray
 
 NEVER = np.iinfo(np.int64).min // 2
 
+Columns = dict[str, tuple[tuple[int, ...], Any, Any]]
+
 
 class HostArrays:
-    """Row i of every array named in `COLUMNS` (name: shape of a row, dtype, empty value) is host `names[i]`."""
+    """Row i of every array named in `columns` (name: shape of a row, dtype, empty value) is host `names[i]`.
 
-    COLUMNS: ClassVar[dict[str, tuple[tuple[int, ...], Any, Any]]] = {}
+    `COLUMNS` are those of a class whose rows always have the same shape.
+    """
 
-    def __init__(self) -> None:
+    COLUMNS: ClassVar[Columns] = {}
+
+    def __init__(self, columns: Columns | None = None) -> None:
+        self.columns = self.COLUMNS if columns is None else columns
         self.names: list[str] = []
         self._index: dict[str, int] = {}
-        for name, (shape, kind, empty) in self.COLUMNS.items():
+        for name, (shape, kind, empty) in self.columns.items():
             setattr(self, name, np.full((0, *shape), empty, dtype=kind))
 
     def rows(self, names: Sequence[str]) -> IntArray:
@@ -30,7 +36,7 @@ class HostArrays:
             if name not in self._index:
                 self._index[name] = len(self.names)
                 self.names.append(name)
-        first = next(iter(self.COLUMNS))
+        first = next(iter(self.columns))
         if len(self.names) > len(getattr(self, first)):
             self._grow(max(16, 2 * len(self.names)))
         return np.fromiter((self._index[name] for name in names), dtype=np.int64, count=len(names))
@@ -40,7 +46,7 @@ class HostArrays:
         return self._index.get(name)
 
     def _grow(self, size: int) -> None:
-        for name, (shape, kind, empty) in self.COLUMNS.items():
+        for name, (shape, kind, empty) in self.columns.items():
             larger = np.full((size, *shape), empty, dtype=kind)
             old = getattr(self, name)
             larger[: len(old)] = old
@@ -48,28 +54,28 @@ class HostArrays:
 
     def reset(self, row: int) -> None:
         """Forget what this host showed; its row stays."""
-        for name, (_, _, empty) in self.COLUMNS.items():
+        for name, (_, _, empty) in self.columns.items():
             getattr(self, name)[row] = empty
 
     def copy_into(self, other: Self, rows: IntArray) -> Self:
         """Fill an empty `other` with copies of these rows (row i = rows[i])."""
         other.names = [self.names[i] for i in rows.tolist()]
         other._index = {name: i for i, name in enumerate(other.names)}
-        for name in self.COLUMNS:
+        for name in self.columns:
             setattr(other, name, getattr(self, name)[rows].copy())
         return other
 
     def to_bytes(self) -> bytes:
         """Everything, for a snapshot."""
         out = io.BytesIO()
-        arrays = {name: getattr(self, name)[: len(self.names)] for name in self.COLUMNS}
+        arrays = {name: getattr(self, name)[: len(self.names)] for name in self.columns}
         np.savez(out, names=np.array(self.names, dtype=np.str_), **arrays)
         return out.getvalue()
 
     def load(self, blob: bytes) -> None:
         """Inverse of `to_bytes`. Raises ValueError for a snapshot of another shape."""
         with np.load(io.BytesIO(blob), allow_pickle=False) as saved:
-            for name, (shape, kind, _) in self.COLUMNS.items():
+            for name, (shape, kind, _) in self.columns.items():
                 if name not in saved.files or saved[name].shape[1:] != shape or saved[name].dtype != np.dtype(kind):
                     raise ValueError(f"the snapshot has no usable column {name}")
                 setattr(self, name, saved[name].copy())

@@ -5,7 +5,11 @@ A new metric is one more row here; every table, frame and chart takes its column
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,26 @@ CATALOGUE: tuple[Metric, ...] = (
 
 METRICS: tuple[str, ...] = tuple(metric.key for metric in CATALOGUE)
 BY_KEY: dict[str, Metric] = {metric.key: metric for metric in CATALOGUE}
+
+
+class MetricTable:
+    """Several metrics as arrays, in one order: `keys`, `low` and `high` [m] (infinite: not known), `fills` places."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self.keys = tuple(metric.key for metric in metrics)
+        self.low = np.array([metric.low for metric in metrics])
+        self.high = np.array([metric.high for metric in metrics])
+        self.fills = np.array([i for i, metric in enumerate(metrics) if metric.fills], dtype=np.int64)
+        self.are_bounded = bool(np.isfinite(self.high - self.low).all())
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def scale(self, seen_low: npt.NDArray[np.float64], seen_high: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """[..., m] full scale: the metric's range, else what was seen suggests: a share, percent, or its range."""
+        whole = np.where((seen_low >= 0) & (seen_high <= 1), 1.0, seen_high - seen_low)
+        whole = np.where((seen_low >= 0) & (seen_high > 1) & (seen_high <= 100), 100.0, whole)
+        return np.where(np.isfinite(self.high - self.low), self.high - self.low, whole)
+
+
+CATALOGUE_TABLE = MetricTable(CATALOGUE)

@@ -16,10 +16,12 @@ ROBUST_Z = "robust_z"
 ISOLATION_FOREST = "isolation_forest"
 TREND = "trend"
 STUCK = "stuck"
-DETECTORS = (LIMIT, ROBUST_Z, ISOLATION_FOREST, TREND, STUCK)
+NEIGHBOURS = "neighbours"
+DETECTORS = (LIMIT, ROBUST_Z, ISOLATION_FOREST, TREND, STUCK, NEIGHBOURS)
 
 _ARRAYS = (
     "score",
+    "distance",
     "by_detector",
     "contributions",
     "expected_low",
@@ -36,8 +38,9 @@ _ARRAYS = (
 class Scores:
     """Beside a frame of n samples and m metrics.
 
-    `score` [n] 0..1, three decimals; `by_detector` [n, detectors] (NaN: did not speak); `contributions` [n, m] sum to 1
-    where the score is above 0; `expected_low/high` [n, m] (NaN in warm-up);
+    `score` [n] 0..1, three decimals; `distance` [n] the same without limits and the slow channel, in scales and not
+    rounded: the alert budget counts on it; `by_detector` [n, detectors] (NaN: did not speak); `contributions` [n, m]
+    sum to 1 where the score is above 0; `expected_low/high` [n, m] (NaN in warm-up);
     `slope` [n, m, 3] points a minute at which a metric fills up (low end, slope, high end; NaN: it does not);
     `same_ms` [n, m] how long a metric that always moved has stood still (NaN: it moves);
     `breach` [n, m] a limit is exceeded;
@@ -46,6 +49,7 @@ class Scores:
     """
 
     score: FloatArray
+    distance: FloatArray
     by_detector: FloatArray
     contributions: FloatArray
     expected_low: FloatArray
@@ -103,6 +107,7 @@ def empty_scores(n: int, metrics: int, model_version: int = 0) -> Scores:
     """Scores of n samples about which nothing is known yet (writable arrays)."""
     return Scores(
         score=np.zeros(n),
+        distance=np.zeros(n),
         by_detector=np.full((n, len(DETECTORS)), np.nan),
         contributions=np.zeros((n, metrics)),
         expected_low=np.full((n, metrics), np.nan),

@@ -8,20 +8,18 @@ often a host speaks, as long as no bucket stays empty.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor_core.frame import FloatArray, IntArray
-from monitor_core.host_arrays import HostArrays
-from monitor_core.metrics import CATALOGUE
+from monitor_core.host_arrays import Columns, HostArrays
 
 BUCKET_MS = (15_000, 60_000, 240_000, 1_800_000)
 WINDOW = 12
 EARLIER = 48  # before the window: of minutes about an hour, of half hours a day
-FILLS: IntArray = np.array([i for i, metric in enumerate(CATALOGUE) if metric.fills], dtype=np.int64)
-_S, _F = len(BUCKET_MS), len(FILLS)
+_S = len(BUCKET_MS)
 _HOUR, _DAY = 1, 3
 _RINGS = tuple(WINDOW + EARLIER * (scale in {_HOUR, _DAY}) for scale in range(_S))
 _NONE = -1
@@ -38,23 +36,34 @@ class Closed(NamedTuple):
     window: FloatArray
 
 
-class BucketArrays(HostArrays):
-    """The buckets of every host: the open one of each scale, and rings of those that are over."""
-
-    COLUMNS: ClassVar = {
+def bucket_columns(fills: int) -> Columns:
+    """What `BucketArrays` needs for so many metrics."""
+    return {
         "open_id": ((_S,), np.int64, _NONE),
-        "open_sum": ((_S, _F), np.float64, 0.0),
-        "open_count": ((_S, _F), np.int64, 0),
+        "open_sum": ((_S, fills), np.float64, 0.0),
+        "open_count": ((_S, fills), np.int64, 0),
         **{f"bucket_id_{s}": ((ring,), np.int32, _NONE) for s, ring in enumerate(_RINGS)},
-        **{f"bucket_{s}": ((_F, ring), np.float32, np.nan) for s, ring in enumerate(_RINGS)},
+        **{f"bucket_{s}": ((fills, ring), np.float32, np.nan) for s, ring in enumerate(_RINGS)},
     }
+
+
+class BucketArrays(HostArrays):
+    """The buckets of every host: the open one of each scale, and rings of those that are over.
+
+    `fills`: places of the metrics that they are about.
+    """
+
     open_id: IntArray
     open_sum: FloatArray
     open_count: IntArray
 
+    def __init__(self, columns: Columns, fills: IntArray) -> None:
+        super().__init__(columns)
+        self.fills = fills
+
     def fill_buckets(self, rows: IntArray, time: IntArray, values: FloatArray) -> Iterator[Closed]:
         """Take one sample for each of `rows` (newer than its last); tells what is over with it."""
-        value = values[:, FILLS]
+        value = values[:, self.fills]
         for scale, length in enumerate(BUCKET_MS):
             place = time // length
             over = np.flatnonzero(self.open_id[rows, scale] != place)
@@ -107,5 +116,7 @@ class BucketArrays(HostArrays):
         """[n, fills, k] means of the buckets at `places` [n, k]; NaN where there is none."""
         slots = places % _RINGS[scale]
         ids: npt.NDArray[np.int32] = getattr(self, f"bucket_id_{scale}")[rows[:, None], slots]
-        means = getattr(self, f"bucket_{scale}")[rows[:, None, None], np.arange(_F)[None, :, None], slots[:, None, :]]
+        means = getattr(self, f"bucket_{scale}")[
+            rows[:, None, None], np.arange(len(self.fills))[None, :, None], slots[:, None, :]
+        ]
         return np.where(((ids == places) & (places >= 0))[:, None, :], means, np.nan).astype(np.float64)

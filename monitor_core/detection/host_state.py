@@ -6,15 +6,14 @@ median absolute deviation are the host's own baseline. All of it can be snapshot
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import numpy.typing as npt
 
-from monitor_core.detection.buckets import BUCKET_MS, FILLS, BucketArrays
+from monitor_core.detection.buckets import BUCKET_MS, BucketArrays, bucket_columns
+from monitor_core.detection.multiscale import MinuteArrays, minute_columns
 from monitor_core.frame import BoolArray, FloatArray, IntArray
-from monitor_core.host_arrays import NEVER
-from monitor_core.metrics import METRICS
+from monitor_core.host_arrays import NEVER, Columns
+from monitor_core.metrics import CATALOGUE_TABLE, MetricTable
 
 RECENT = 16
 LEVEL_SAMPLES = 4
@@ -22,40 +21,52 @@ BASELINE_LEVELS = 240
 WARM_LEVELS = 12
 GAPS = 20
 REFRESH_EACH = 4
-SCALE_FLOOR = 4.0  # points of percent; a quiet host would otherwise alarm at every breath (median/MAD, Hampel 1974)
+SCALE_FLOOR = 0.04  # of the full scale; a quiet host would otherwise alarm at every breath (median/MAD, Hampel 1974)
 MAD_TO_SIGMA = 1.4826
-_M = len(METRICS)
 
 
-class HostState(BucketArrays):
-    """The memory of all detectors. `spacing_ms`: how far apart the levels of a baseline lie.
-
-    `climbs` [scales, fills, 4]: the slope that each scale of the buckets last showed; `climbing`: any did.
-    `same_*`: the value that each metric shows, since when, in how many samples, and the longest time that one stayed.
-    """
-
-    COLUMNS: ClassVar = {
-        **BucketArrays.COLUMNS,
-        "recent": ((RECENT, _M), np.float64, np.nan),
+def _columns(metrics: MetricTable) -> Columns:
+    m = len(metrics)
+    seen: Columns = {"seen_low": ((m,), np.float64, np.nan), "seen_high": ((m,), np.float64, np.nan)}
+    return {
+        **bucket_columns(len(metrics.fills)),
+        **minute_columns(m),
+        **({} if metrics.are_bounded else seen),
+        "recent": ((RECENT, m), np.float64, np.nan),
         "recent_at": ((), np.int64, 0),
-        "baseline": ((_M, BASELINE_LEVELS), np.float32, np.nan),
+        "baseline": ((m, BASELINE_LEVELS), np.float32, np.nan),
         "levels": ((), np.int64, 0),
         "level_at": ((), np.int64, NEVER),
-        "median": ((_M,), np.float64, np.nan),
-        "scale": ((_M,), np.float64, SCALE_FLOOR),
-        "breach": ((_M,), np.bool_, False),
+        "median": ((m,), np.float64, np.nan),
+        "scale": ((m,), np.float64, np.nan),
+        "breach": ((m,), np.bool_, False),
         "first_time": ((), np.int64, NEVER),
         "last_time": ((), np.int64, NEVER),
         "samples": ((), np.int64, 0),
         "gaps": ((GAPS,), np.float64, np.nan),
-        "climbs": ((len(BUCKET_MS), len(FILLS), 4), np.float64, np.nan),
+        "climbs": ((len(BUCKET_MS), len(metrics.fills), 4), np.float64, np.nan),
         "climbing": ((), np.bool_, False),
-        "same_value": ((_M,), np.float64, np.nan),
-        "same_since": ((_M,), np.int64, 0),
-        "same_samples": ((_M,), np.int64, 0),
-        "same_longest": ((_M,), np.int64, 0),
-        "changes": ((_M,), np.int64, 0),
+        "same_value": ((m,), np.float64, np.nan),
+        "same_since": ((m,), np.int64, 0),
+        "same_samples": ((m,), np.int64, 0),
+        "same_longest": ((m,), np.int64, 0),
+        "changes": ((m,), np.int64, 0),
+        "near_before": ((2,), np.float64, np.nan),
+        "near_fading": ((), np.float64, 0.0),
+        "near_level": ((), np.float64, np.nan),
+        "near_parts": ((m,), np.float64, 0.0),
     }
+
+
+class HostState(BucketArrays, MinuteArrays):
+    """The memory of all detectors. `spacing_ms`: how far apart the levels of a baseline lie.
+
+    `climbs` [scales, fills, 4]: the slope that each scale of the buckets last showed; `climbing`: any did.
+    `near_*`: what the neighbours said of the last bucket: the two distances before it, what fades, the level (NaN: they
+    do not speak) and the metrics' parts in it.
+    `same_*`: the value that each metric shows, since when, in how many samples, and the longest time that one stayed.
+    """
+
     recent: FloatArray
     recent_at: IntArray
     baseline: npt.NDArray[np.float32]
@@ -75,10 +86,16 @@ class HostState(BucketArrays):
     same_samples: IntArray
     same_longest: IntArray
     changes: IntArray
+    near_before: FloatArray
+    near_fading: FloatArray
+    near_level: FloatArray
+    near_parts: FloatArray
+    seen_low: FloatArray
+    seen_high: FloatArray
 
-    def __init__(self, spacing_ms: int = 15_000) -> None:
-        super().__init__()
-        self.spacing_ms = spacing_ms
+    def __init__(self, spacing_ms: int = 15_000, metrics: MetricTable = CATALOGUE_TABLE) -> None:
+        super().__init__(_columns(metrics), metrics.fills)
+        self.spacing_ms, self.metrics = spacing_ms, metrics
 
     def push(self, rows: IntArray, time: IntArray, values: FloatArray) -> None:
         """Take one sample for each of `rows` (no row twice, newer than its last)."""
@@ -91,6 +108,14 @@ class HostState(BucketArrays):
         self.first_time[rows] = np.where(known, self.first_time[rows], time)
         self.last_time[rows] = time
         self.samples[rows] += 1
+        if not self.metrics.are_bounded:
+            self.seen_low[rows] = np.fmin(self.seen_low[rows], values)
+            self.seen_high[rows] = np.fmax(self.seen_high[rows], values)
+
+    def last_gap(self, rows: IntArray) -> FloatArray:
+        """[n] ms between the last two samples; NaN before the second."""
+        found: FloatArray = self.gaps[rows, (self.samples[rows] - 1) % GAPS]
+        return found
 
     def _compare(self, rows: IntArray, time: IntArray, values: FloatArray) -> None:
         """Before `last_time` moves on: which metrics changed? A missing value says nothing."""
@@ -161,7 +186,13 @@ class HostState(BucketArrays):
         median = _median(ring)
         spread = MAD_TO_SIGMA * _median(np.abs(ring - median[:, :, None]))
         self.median[rows] = median
-        self.scale[rows] = np.fmax(spread, SCALE_FLOOR)
+        self.scale[rows] = np.fmax(spread, SCALE_FLOOR * self.full_scale(rows))
+
+    def full_scale(self, rows: IntArray) -> FloatArray:
+        """[n, m] from the least to the most that each metric can show, or else has shown."""
+        if self.metrics.are_bounded:
+            return np.broadcast_to(self.metrics.high - self.metrics.low, (len(rows), len(self.metrics)))
+        return np.fmax(self.metrics.scale(self.seen_low[rows], self.seen_high[rows]), 1e-9)
 
     def gap_ms(self, rows: IntArray) -> FloatArray:
         """[n] median gap between a host's last samples; NaN before the second."""
@@ -169,7 +200,7 @@ class HostState(BucketArrays):
 
     def copy_of(self, rows: IntArray) -> HostState:
         """An independent state that knows these hosts only (row i = rows[i])."""
-        return self.copy_into(HostState(self.spacing_ms), rows)
+        return self.copy_into(HostState(self.spacing_ms, self.metrics), rows)
 
 
 def _mean(window: FloatArray) -> FloatArray:

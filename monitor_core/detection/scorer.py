@@ -7,54 +7,79 @@ touch its state: a few are scored against the baseline as it is, many are scored
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from monitor_core.detection.buckets import BUCKET_MS, FILLS
-from monitor_core.detection.detectors import isolation_forest, limits, robust_z, stuck, trend
+from monitor_core.detection.buckets import BUCKET_MS
+from monitor_core.detection.detectors import isolation_forest, limits, neighbours, robust_z, stuck, trend
 from monitor_core.detection.detectors.isolation_forest import Forest
+from monitor_core.detection.detectors.neighbours import HostModels
 from monitor_core.detection.features import features
 from monitor_core.detection.host_state import HostState
+from monitor_core.detection.multiscale import Float32Array
 from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray, rounds
-from monitor_core.metrics import CATALOGUE, METRICS
+from monitor_core.metrics import CATALOGUE_TABLE, MetricTable
 from monitor_core.scores import Scores, empty_scores
 
-LIMITS, ROBUST_Z, FOREST, TREND, STUCK = range(5)
+LIMITS, ROBUST_Z, FOREST, TREND, STUCK, NEIGHBOURS = range(6)
+FAST = np.array([ROBUST_Z, FOREST])
+SCORED = np.array([ROBUST_Z, FOREST, NEIGHBOURS])
 HISTORY_ROWS = 60
 # The forest may speak from one scale on and fully from two: an odd combination that nobody would see is harmless.
 QUIET_BELOW, FULL_VOICE = 1.0, 2.0
-_LOW = np.array([metric.low for metric in CATALOGUE])
-_HIGH = np.array([metric.high for metric in CATALOGUE])
+# Where one sample is a bucket of the neighbours', they see all that the fast detectors see; of hosts that speak more
+# often a bucket hides the seconds.
+HIDES_MS, HIDES_NOTHING_MS = 15_000, 60_000
+LARGEST_DISTANCE = 40.0
 
 Limits = Mapping[str, float | None]
 
 
+class Heard(NamedTuple):
+    """What the neighbours say: `level` [n] (NaN: nothing) and `parts` [n, m]."""
+
+    level: FloatArray
+    parts: FloatArray
+
+
 class Scorer:
-    """Owns the HostState. `limits` are the defaults per metric, `host_limits` override them for named hosts."""
+    """Owns the HostState. `limits` are the defaults per metric, `host_limits` override them for named hosts; `metrics`
+    are the columns of its frames.
+    """
 
     def __init__(
         self,
         default_limits: Limits,
         host_limits: Mapping[str, Limits] | None = None,
         spacing_ms: int = 15_000,
+        metrics: MetricTable = CATALOGUE_TABLE,
     ) -> None:
-        self.state = HostState(spacing_ms)
+        self.metrics = metrics
+        self.state = HostState(spacing_ms, metrics)
         self.forest: Forest | None = None
+        self.models: HostModels | None = None
         self.model_version = 0
-        self._default = _limit_row(default_limits)
-        self._overrides = {host: _limit_row({**default_limits, **own}) for host, own in (host_limits or {}).items()}
+        self._default = self._limit_row(default_limits)
+        self._overrides = {
+            host: self._limit_row({**default_limits, **own}) for host, own in (host_limits or {}).items()
+        }
 
-    def use(self, forest: Forest | None, version: int) -> None:
+    def use(self, forest: Forest | None, version: int, models: HostModels | None = None) -> None:
         """From now on this model version speaks."""
-        self.forest, self.model_version = forest, version
+        self.forest, self.model_version, self.models = forest, version, models
+
+    def _limit_row(self, values: Limits) -> FloatArray:
+        row = [values.get(key) for key in self.metrics.keys]
+        return np.array([np.nan if limit is None else limit for limit in row], dtype=np.float64)
 
     def limits_of(self, hosts: list[str] | tuple[str, ...]) -> FloatArray:
         """[hosts, m] limits; NaN: none."""
-        return np.array([self._overrides.get(host, self._default) for host in hosts]).reshape(-1, len(METRICS))
+        return np.array([self._overrides.get(host, self._default) for host in hosts]).reshape(-1, len(self.metrics))
 
     def score(self, frame: Frame, pause: Callable[[], None] | None = None) -> Scores:
         """Score every sample and learn from it; `pause` is called now and then during long histories."""
-        out = empty_scores(len(frame), len(METRICS), self.model_version)
+        out = empty_scores(len(frame), len(self.metrics), self.model_version)
         rows = self.state.rows(frame.hosts)[frame.code]
         table = self.limits_of(frame.hosts)[frame.code]
         for number, part in enumerate(rounds(frame.code)):
@@ -95,14 +120,17 @@ class Scorer:
 
     def peek(self, frame: Frame) -> Scores:
         """Score each row as if its host's level were these values now; neither learns nor changes anything."""
-        out = empty_scores(len(frame), len(METRICS), self.model_version)
+        out = empty_scores(len(frame), len(self.metrics), self.model_version)
         known = np.array([self.state.find(host) is not None for host in frame.hosts], dtype=np.bool_)
         state = self.state if known.all() else self._with_strangers(frame)
         rows = state.rows(frame.hosts)[frame.code]
         everything = np.arange(len(frame))
         before = state.level_before(rows)
         table = self.limits_of(frame.hosts)[frame.code]
-        self._judge(state, frame.values, frame.values, before, rows, everything, table, out)
+        near = self._near(state, rows, state.window_if(rows, frame.values), np.isnan(frame.values), frame.time)
+        level, _ = neighbours.calmed(near.distance, state.near_before[rows], state.near_fading[rows])
+        heard = Heard(level, near.parts)
+        self._judge(state, frame.values, frame.values, before, rows, everything, table, heard, out)
         return out
 
     def _with_strangers(self, frame: Frame) -> HostState:
@@ -111,17 +139,19 @@ class Scorer:
 
     def _history_scorer(self) -> Scorer:
         """A scorer with the same rules and an empty memory."""
-        other = Scorer({}, None, self.state.spacing_ms)
+        other = Scorer({}, None, self.state.spacing_ms, self.metrics)
         other._default, other._overrides = self._default, self._overrides
-        other.use(self.forest, self.model_version)
+        other.use(self.forest, self.model_version, self.models)
         return other
 
     def _step(self, frame: Frame, part: IntArray, rows: IntArray, limit: FloatArray, out: Scores) -> None:
         time, values = frame.time[part], frame.values[part]
         self.state.push(rows, time, values)
         self._measure_slopes(rows, time, values)
+        self._measure_distances(rows, time, values)
         level = self.state.level(rows)
-        self._judge(self.state, values, level, self.state.level_before(rows), rows, part, limit, out)
+        heard = Heard(self.state.near_level[rows], self.state.near_parts[rows])
+        self._judge(self.state, values, level, self.state.level_before(rows), rows, part, limit, heard, out)
         self.state.breach[rows] = out.breach[part]
         self.state.learn(rows, time, level)
 
@@ -130,8 +160,36 @@ class Scorer:
         state = self.state
         for scale, due, window in state.fill_buckets(rows, time, values):
             slopes = trend.climb(window.reshape(-1, window.shape[2]), BUCKET_MS[scale])
-            state.climbs[due, scale] = slopes.reshape(len(due), len(FILLS), 4)
+            state.climbs[due, scale] = slopes.reshape(len(due), len(state.fills), 4)
             state.climbing[due] = ~np.isnan(state.climbs[due, :, :, 1]).all(axis=(1, 2))
+
+    def _measure_distances(self, rows: IntArray, time: IntArray, values: FloatArray) -> None:
+        """Each minute that is over is compared with all that the host's model knows."""
+        state = self.state
+        over = state.fill_minutes(rows, time, values, state.last_gap(rows))
+        if self.models is None or not len(over):
+            return
+        hosts = rows[over]
+        near = self._near(state, hosts, state.window(hosts), np.isnan(values[over]), time[over])
+        state.near_level[hosts], state.near_fading[hosts] = neighbours.calmed(
+            near.distance, state.near_before[hosts], state.near_fading[hosts]
+        )
+        state.near_before[hosts] = np.stack([near.distance, state.near_before[hosts, 0]], axis=1)
+        state.near_parts[hosts] = near.parts
+
+    def _near(
+        self, state: HostState, rows: IntArray, window: Float32Array, missing: BoolArray, time: IntArray
+    ) -> neighbours.Near:
+        """NaN for hosts that no model knows, or whose window is not full enough."""
+        found = neighbours.silent(len(rows), len(self.metrics))
+        if self.models is None:
+            return found
+        places = self.models.places([state.names[row] for row in rows.tolist()])
+        asked = np.flatnonzero((places >= 0) & state.is_filled(rows))
+        if len(asked):
+            said = neighbours.near(self.models.model, places[asked], window[asked], missing[asked], time[asked])
+            found.distance[asked], found.parts[asked] = said.distance, said.parts
+        return found
 
     def _judge(
         self,
@@ -142,6 +200,7 @@ class Scorer:
         rows: IntArray,
         into: IntArray,
         limit: FloatArray,
+        heard: Heard,
         out: Scores,
     ) -> None:
         """Let every detector speak about `values` and their `level`; write rows `into` of `out`."""
@@ -150,10 +209,12 @@ class Scorer:
         distance = robust_z.z(level, median, scale) * warm[:, None]
         breach = limits.exceeded(values, limit, state.breach[rows])
         votes = np.full((len(rows), out.by_detector.shape[1]), np.nan)
-        votes[:, LIMITS] = limits.score(values, limit, breach)
+        votes[:, LIMITS] = limits.score(values, limit, breach, self.metrics.high)
         votes[warm, ROBUST_Z] = robust_z.score(distance)[warm]
         squares = distance**2
         self._ask_forest(distance, level, before, scale, warm, votes, squares)
+        self._ask_neighbours(state, rows, heard, votes, squares)
+        out.distance[into] = _distance(np.fmax.reduce(votes[:, SCORED], axis=1))
         self._ask_trend(state, level, rows, warm, into, votes, squares, out)
         self._ask_stuck(state, values, rows, into, votes, squares, out)
         low, high = robust_z.expected(median, scale)
@@ -162,8 +223,8 @@ class Scorer:
         out.by_detector[into] = np.round(votes, 3)
         out.score[into] = np.round(np.fmax.reduce(votes, axis=1), 3)
         out.contributions[into] = _shares(squares, breach)
-        out.expected_low[into] = np.where(warm[:, None], np.clip(low, _LOW, _HIGH), np.nan)
-        out.expected_high[into] = np.where(warm[:, None], np.clip(high, _LOW, _HIGH), np.nan)
+        out.expected_low[into] = np.where(warm[:, None], np.clip(low, self.metrics.low, self.metrics.high), np.nan)
+        out.expected_high[into] = np.where(warm[:, None], np.clip(high, self.metrics.low, self.metrics.high), np.nan)
 
     def _ask_forest(
         self,
@@ -186,10 +247,30 @@ class Scorer:
         table = features(distance[asked], level[asked], before[asked], scale[asked])
         voice = np.clip(farthest[asked] / FULL_VOICE, 0.0, 1.0)
         votes[asked, FOREST] = isolation_forest.score(self.forest, table) * voice
-        squares[asked] += table[:, len(METRICS) :] ** 2 / 4
+        squares[asked] += table[:, len(self.metrics) :] ** 2 / 4
 
-    @staticmethod
+    def _ask_neighbours(
+        self, state: HostState, rows: IntArray, heard: Heard, votes: FloatArray, squares: FloatArray
+    ) -> None:
+        """The more history their model has, the more they say; where they see all that the fast detectors see, those
+        fall silent as much. Parts are those of whoever is louder."""
+        asked = np.flatnonzero(~np.isnan(heard.level))
+        if self.models is None or not len(asked):
+            return
+        hosts = rows[asked]
+        voice = self.models.voice([state.names[row] for row in hosts.tolist()])
+        gap = np.nan_to_num(state.last_gap(hosts))
+        hush = 1.0 - voice * np.clip((gap - HIDES_MS) / (HIDES_NOTHING_MS - HIDES_MS), 0.0, 1.0)
+        fast = votes[np.ix_(asked, FAST)]
+        fast = 1.0 - (1.0 - np.minimum(fast, 1.0 - 1e-6)) ** hush[:, None]
+        votes[np.ix_(asked, FAST)] = fast
+        said = 1.0 - np.exp2(-voice * neighbours.scales(heard.level[asked]) / 2.0)
+        votes[asked, NEIGHBOURS] = said
+        louder = said >= np.fmax.reduce(fast, axis=1, initial=0.0)
+        squares[asked[louder]] = heard.parts[asked[louder]]
+
     def _ask_trend(
+        self,
         state: HostState,
         level: FloatArray,
         rows: IntArray,
@@ -205,13 +286,14 @@ class Scorer:
         if not len(asked):
             return
         hosts = rows[asked]
-        score, slope = trend.judge(state.climbs[hosts], level[asked][:, FILLS], state.highest_before(hosts))
+        fills, full = state.fills, self.metrics.high[state.fills]
+        score, slope = trend.judge(state.climbs[hosts], level[asked][:, fills], state.highest_before(hosts), full)
         votes[asked, TREND] = score.max(axis=1)
-        squares[np.ix_(asked, FILLS)] += _as_squares(score)
-        out.slope[np.ix_(into[asked], FILLS)] = slope
+        squares[np.ix_(asked, fills)] += _as_squares(score)
+        out.slope[np.ix_(into[asked], fills)] = slope
 
-    @staticmethod
     def _ask_stuck(
+        self,
         state: HostState,
         values: FloatArray,
         rows: IntArray,
@@ -229,10 +311,17 @@ class Scorer:
         hosts, value = rows[asked], values[asked]
         lasted = state.last_time[hosts][:, None] - state.same_since[hosts]
         same_ms = np.where(value == state.same_value[hosts], lasted, 0)
-        score = stuck.score(value, same_ms, state.same_samples[hosts], state.same_longest[hosts], state.changes[hosts])
+        score = stuck.score(
+            value, same_ms, state.same_samples[hosts], state.same_longest[hosts], state.changes[hosts], self.metrics
+        )
         votes[asked, STUCK] = score.max(axis=1)
         squares[asked] += _as_squares(score)
         out.same_ms[into[asked]] = np.where(score > 0, same_ms, np.nan)
+
+
+def _distance(score: FloatArray) -> FloatArray:
+    """[n] the distance in scales that such a score stands for; 0 where nobody spoke."""
+    return np.minimum(-2.0 * np.log2(1.0 - np.minimum(np.nan_to_num(score), 1.0 - 1e-6)), LARGEST_DISTANCE)
 
 
 def _as_squares(score: FloatArray) -> FloatArray:
@@ -246,8 +335,3 @@ def _shares(squares: FloatArray, breach: BoolArray) -> FloatArray:
     weight = np.where(outranked, breach * (1.0 + squares), squares)
     total = weight.sum(axis=1, keepdims=True)
     return np.round(np.divide(weight, total, out=np.zeros_like(weight), where=total > 0), 3)
-
-
-def _limit_row(values: Limits) -> FloatArray:
-    row = [values.get(key) for key in METRICS]
-    return np.array([np.nan if limit is None else limit for limit in row], dtype=np.float64)

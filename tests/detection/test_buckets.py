@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from monitor_core.detection.buckets import BUCKET_MS, WINDOW, BucketArrays
+from monitor_core.detection.buckets import BUCKET_MS, WINDOW, BucketArrays, bucket_columns
+from monitor_core.metrics import CATALOGUE_TABLE
 from tests.builders import T0
 
 MINUTE = 60_000
@@ -10,7 +11,7 @@ MINUTE = 60_000
 
 def fill(times, memory):
     """All that is over when one host sends these samples: (scale, window of memory)."""
-    arrays = BucketArrays()
+    arrays = BucketArrays(bucket_columns(len(CATALOGUE_TABLE.fills)), CATALOGUE_TABLE.fills)
     row = arrays.rows(["a"])
     closed = []
     for time, value in zip(times, memory, strict=True):

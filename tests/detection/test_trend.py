@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from monitor_core.detection import explanation
-from monitor_core.detection.buckets import BUCKET_MS, FILLS, WINDOW
+from monitor_core.detection.buckets import BUCKET_MS, WINDOW
 from monitor_core.detection.detectors import trend
 from monitor_core.detection.scorer import TREND, Scorer
 from monitor_core.frame import concat
 from monitor_core.incidents import Reason
-from monitor_core.metrics import METRICS
+from monitor_core.metrics import CATALOGUE_TABLE, METRICS
 from tests.builders import steady
 from tests.detection.test_detectors import leaking
 
 MEMORY = METRICS.index("memory")
+FILLS = CATALOGUE_TABLE.fills
 MINUTE = 60_000
 ALARM = 0.75
 
@@ -75,7 +76,9 @@ def test_the_time_that_is_left():
 def judged(slope, level, before=np.nan, scale=0, reached=50):
     climbs = np.full((1, len(BUCKET_MS), len(FILLS), 4), np.nan)
     climbs[0, scale, 0] = [*slope, reached]
-    return trend.judge(climbs, window([level, 50]), np.full((1, len(BUCKET_MS), len(FILLS)), before))
+    return trend.judge(
+        climbs, window([level, 50]), np.full((1, len(BUCKET_MS), len(FILLS)), before), CATALOGUE_TABLE.high[FILLS]
+    )
 
 
 def test_the_score_begins_at_the_horizon_and_rises_as_it_comes_closer():

@@ -63,7 +63,7 @@ def remembered(snapshots):
     """What the policy knows, but for the clock of silence, which begins anew at a start."""
     policy = PolicyState()
     policy.load(snapshots["policy"])
-    return {name: getattr(policy, name).tolist() for name in policy.COLUMNS if name != "arrived_at"}
+    return {name: getattr(policy, name).tolist() for name in policy.columns if name != "arrived_at"}
 
 
 def an_episode(host, then=None, **metrics):

@@ -4,7 +4,7 @@ Catches: a metric beyond its limit, at once. Misses: everything below it. Needs:
 
 >>> import numpy as np
 >>> breach = exceeded(np.array([[86.0]]), np.array([[85.0]]), was=np.array([[False]]))
->>> bool(breach[0, 0]), float(score(np.array([[86.0]]), np.array([[85.0]]), breach)[0]) > 0.8
+>>> bool(breach[0, 0]), float(score(np.array([[86.0]]), np.array([[85.0]]), breach, np.array([100.0]))[0]) > 0.8
 (True, True)
 """
 
@@ -13,11 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from monitor_core.frame import BoolArray, FloatArray
-from monitor_core.metrics import CATALOGUE
 
 HYSTERESIS = 3.0  # points: a breach ends only this far below its limit, so a value that dances on it alarms once
 BASE_SCORE = 0.8
-_HIGH = np.array([metric.high for metric in CATALOGUE])
 
 
 def exceeded(values: FloatArray, limits: FloatArray, was: BoolArray) -> BoolArray:
@@ -27,9 +25,9 @@ def exceeded(values: FloatArray, limits: FloatArray, was: BoolArray) -> BoolArra
     return np.where(np.isnan(values), was, now) & ~np.isnan(limits)
 
 
-def score(values: FloatArray, limits: FloatArray, breach: BoolArray) -> FloatArray:
-    """[n] 0 without a breach, else 0.8 at the limit to 1 at the end of the metric's range."""
-    room = np.maximum(_HIGH - limits, 1e-9)
+def score(values: FloatArray, limits: FloatArray, breach: BoolArray, high: FloatArray) -> FloatArray:
+    """[n] 0 without a breach, else 0.8 at the limit to 1 at `high` [m], the end of the metric's range."""
+    room = np.maximum(high - limits, 1e-9)
     beyond = np.clip((values - limits) / room, 0.0, 1.0)
     worst = np.where(breach, BASE_SCORE + (1 - BASE_SCORE) * np.nan_to_num(beyond), 0.0)
     return worst.max(axis=1)

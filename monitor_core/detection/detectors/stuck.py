@@ -5,11 +5,13 @@ ten times longer than ever), and values at the end of their range: an idle disk 
 which the metric changed 60 times.
 
 >>> import numpy as np
+>>> from monitor_core.metrics import CATALOGUE, MetricTable
 >>> minutes = 60_000
+>>> cpu = MetricTable(CATALOGUE[:1])
 >>> one = lambda x: np.array([[x]])
->>> float(score(one(41.3), one(20 * minutes), one(400), one(minutes), one(900))[0, 0])
+>>> float(score(one(41.3), one(20 * minutes), one(400), one(minutes), one(900), cpu)[0, 0])
 0.8
->>> float(score(one(41.3), one(20 * minutes), one(400), one(3 * minutes), one(900))[0, 0])
+>>> float(score(one(41.3), one(20 * minutes), one(400), one(3 * minutes), one(900), cpu)[0, 0])
 0.0
 """
 
@@ -18,18 +20,21 @@ from __future__ import annotations
 import numpy as np
 
 from monitor_core.frame import FloatArray, IntArray
-from monitor_core.metrics import CATALOGUE
+from monitor_core.metrics import MetricTable
 
 SCORE = 0.8
 LIVELY_CHANGES = 60
 KNOWN_FOR_MS = 24 * 3_600_000
 SHORTEST_MS, FEWEST_SAMPLES, TIMES_LONGER = 15 * 60_000, 30, 10
-_LOW = np.array([metric.low for metric in CATALOGUE])
-_HIGH = np.array([metric.high for metric in CATALOGUE])
 
 
 def score(
-    value: FloatArray, same_ms: IntArray, samples: IntArray, longest_ms: IntArray, changes: IntArray
+    value: FloatArray,
+    same_ms: IntArray,
+    samples: IntArray,
+    longest_ms: IntArray,
+    changes: IntArray,
+    metrics: MetricTable,
 ) -> FloatArray:
     """[n, m] 0.8 where the value stands still, 0 where it moves or may stand still.
 
@@ -37,5 +42,5 @@ def score(
     """
     still = (same_ms >= np.maximum(SHORTEST_MS, TIMES_LONGER * longest_ms)) & (samples >= FEWEST_SAMPLES)
     with np.errstate(invalid="ignore"):
-        inside = (value > _LOW[: value.shape[1]]) & (value < _HIGH[: value.shape[1]])
+        inside = (value > metrics.low) & (value < metrics.high)
     return np.where(still & inside & (changes >= LIVELY_CHANGES), SCORE, 0.0)

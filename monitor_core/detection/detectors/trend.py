@@ -22,9 +22,8 @@ from itertools import combinations
 
 import numpy as np
 
-from monitor_core.detection.buckets import BUCKET_MS, FILLS, WINDOW
+from monitor_core.detection.buckets import BUCKET_MS, WINDOW
 from monitor_core.frame import FloatArray
-from monitor_core.metrics import CATALOGUE
 
 BASE_SCORE = 0.75
 MINUTE_MS = 60_000
@@ -40,7 +39,6 @@ WIDEST = 4.0  # the slope may be this many times its low end
 FALLEN_BACK = 0.25  # of what the window rose: whatever climbed was stopped
 _LEFT, _RIGHT = (np.array(side) for side in zip(*combinations(range(WINDOW), 2), strict=True))
 _PAIRS = len(_LEFT)
-_FULL = np.array([metric.high for metric in CATALOGUE])[FILLS]
 
 
 def climb(window: FloatArray, bucket_ms: int) -> FloatArray:
@@ -71,13 +69,13 @@ def minutes_left(level: FloatArray, slope: FloatArray, full: FloatArray) -> Floa
         return np.where(slope > 0, np.maximum(full - level, 0.0) / slope, np.inf)
 
 
-def judge(climbs: FloatArray, level: FloatArray, before: FloatArray) -> tuple[FloatArray, FloatArray]:
+def judge(climbs: FloatArray, level: FloatArray, before: FloatArray, full: FloatArray) -> tuple[FloatArray, FloatArray]:
     """[n, fills] score and [n, fills, 3] slope of the scale that is the most urgent (NaN: none).
 
-    `climbs` [n, scales, fills, 4]; `level` [n, fills]; `before` [n, scales, fills] what it must go beyond. The score is
-    0.75 at the horizon, 0.95 when full.
+    `climbs` [n, scales, fills, 4]; `level` [n, fills]; `before` [n, scales, fills] what it must go beyond;
+    `full` [fills]. The score is 0.75 at the horizon, 0.95 when full.
     """
-    share = minutes_left(level[:, None], climbs[:, :, :, 1], _FULL) / HORIZON[:, None]
+    share = minutes_left(level[:, None], climbs[:, :, :, 1], full) / HORIZON[:, None]
     slope, reached = climbs[..., 1], climbs[..., 3]
     with np.errstate(invalid="ignore"):
         share[level[:, None] < reached - FALLEN_BACK * slope * _WINDOW_MINUTES[:, None]] = np.inf
