@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     limit_disk_io: Percent | None = Field(None, description="limit of disk I/O busy in percent; empty: none")
     host_limits: dict[str, dict[str, float | None]] = Field({}, description="limits of single hosts, as JSON")
     alarm_score: float = Field(0.75, gt=0, le=1, description="score from which a sample is unusual")
+    alerts_per_week: float = Field(
+        1.0, ge=0, le=10_000, description="alert budget: what scores may open per real host and week; 0: no budget"
+    )
     alarm_samples: int = Field(3, ge=1, le=32, description="unusual samples that open an incident …")
     alarm_window: int = Field(5, ge=1, le=32, description="… among this many")
     recovery_seconds: float = Field(60, gt=0, description="seconds without an unusual sample that resolve it")

@@ -1,6 +1,8 @@
 """Incident policy: scores over time → incidents open, worsen, resolve. Pure: time comes with the samples or as `now`.
 
-A breached limit opens at once. A score opens after `alarm_samples` of the last `alarm_window` samples were unusual.
+A breached limit opens at once. Others open after `alarm_samples` of the last `alarm_window` samples were unusual, or
+after one that stands for half a minute. What is unusual says the alert budget, or the slow channel.
+
 It resolves after a recovery window without an unusual sample, counted on samples that arrived: no data is not
 "normal". The window doubles with each incident of the host that ended within the last half hour, so that something
 that comes and goes is one long episode instead of twenty short ones.
@@ -22,6 +24,7 @@ RECENT_INCIDENTS = 3
 RECENT_MS = 30 * 60_000
 NORMAL_SAMPLES = 3
 WATCHED_AFTER = 20
+LASTS_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,14 @@ class PolicyState(HostArrays):
 
 
 def decide(
-    state: PolicyState, rules: Rules, rows: IntArray, time: IntArray, score: FloatArray, breach: BoolArray
+    state: PolicyState, rules: Rules, rows: IntArray, time: IntArray, unusual: BoolArray, breach: BoolArray
 ) -> tuple[list[Transition], BoolArray]:
-    """One newer sample for each of `rows` (no row twice); `breach` [n]: some limit is exceeded.
+    """One newer sample for each of `rows` (no row twice); `unusual` [n]; `breach` [n]: some limit is exceeded.
 
     Returns the moves and a mask of the samples that counted toward an incident.
     """
-    unusual = (score >= rules.alarm_score) | breach
+    unusual = unusual | breach
+    lasts = (state.last_time[rows] > NEVER) & (time - state.last_time[rows] >= LASTS_MS)
     window = np.uint32((1 << rules.alarm_window) - 1)
     state.flags[rows] = ((state.flags[rows] << np.uint32(1)) | unusual) & window
     state.last_time[rows] = time
@@ -92,7 +96,7 @@ def decide(
     state.last_abnormal[rows] = np.where(unusual, time, state.last_abnormal[rows])
     was_open = state.is_open[rows]
     persisted = np.bitwise_count(state.flags[rows]) >= rules.alarm_samples
-    opens = ~was_open & unusual & (breach | persisted)
+    opens = ~was_open & unusual & (breach | persisted | lasts)
     escalates = was_open & breach & ~state.is_critical[rows]
     quiet_for = time - state.last_abnormal[rows]
     recovered = (quiet_for >= _recovery_ms(state, rules, rows)) & (state.normal_run[rows] >= NORMAL_SAMPLES)

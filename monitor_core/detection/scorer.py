@@ -25,6 +25,7 @@ from monitor_core.scores import Scores, empty_scores
 LIMITS, ROBUST_Z, FOREST, TREND, STUCK, NEIGHBOURS = range(6)
 FAST = np.array([ROBUST_Z, FOREST])
 SCORED = np.array([ROBUST_Z, FOREST, NEIGHBOURS])
+SLOW = np.array([TREND, STUCK])
 HISTORY_ROWS = 60
 # The forest may speak from one scale on and fully from two: an odd combination that nobody would see is harmless.
 QUIET_BELOW, FULL_VOICE = 1.0, 2.0
@@ -214,7 +215,7 @@ class Scorer:
         squares = distance**2
         self._ask_forest(distance, level, before, scale, warm, votes, squares)
         self._ask_neighbours(state, rows, heard, votes, squares)
-        out.distance[into] = _distance(np.fmax.reduce(votes[:, SCORED], axis=1))
+        out.distance[into] = distance_of(np.fmax.reduce(votes[:, SCORED], axis=1))
         self._ask_trend(state, level, rows, warm, into, votes, squares, out)
         self._ask_stuck(state, values, rows, into, votes, squares, out)
         low, high = robust_z.expected(median, scale)
@@ -319,7 +320,7 @@ class Scorer:
         out.same_ms[into[asked]] = np.where(score > 0, same_ms, np.nan)
 
 
-def _distance(score: FloatArray) -> FloatArray:
+def distance_of(score: FloatArray) -> FloatArray:
     """[n] the distance in scales that such a score stands for; 0 where nobody spoke."""
     return np.minimum(-2.0 * np.log2(1.0 - np.minimum(np.nan_to_num(score), 1.0 - 1e-6)), LARGEST_DISTANCE)
 

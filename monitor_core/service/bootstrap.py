@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +12,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from apscheduler.triggers.cron import CronTrigger
 
 from monitor_core.alerting.channels.base import Channel
 from monitor_core.alerting.channels.console import ConsoleChannel
 from monitor_core.alerting.channels.slack import SlackChannel
 from monitor_core.alerting.delivery import Delivery
+from monitor_core.detection.alert_budget import Budget
 from monitor_core.detection.incident_policy import Rules
 from monitor_core.detection.model_registry import ModelRegistry
-from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.scorer import Scorer, distance_of
 from monitor_core.service.clock import Clock, SystemClock
 from monitor_core.service.collecting import Collector, Source
 from monitor_core.service.counters import Counters
@@ -29,7 +32,7 @@ from monitor_core.service.judge import Judge
 from monitor_core.service.learning import Job, Learning, job_view
 from monitor_core.service.live import Live
 from monitor_core.service.pipeline import Listeners, Pipeline
-from monitor_core.service.recovery import recover
+from monitor_core.service.recovery import SNAPSHOTS, recover
 from monitor_core.service.scheduler import Scheduler
 from monitor_core.service.sending import Sender, nudge_all
 from monitor_core.service.storing import Away, Storing
@@ -128,7 +131,7 @@ class Service:
         """Roll up and expire the store, and let the journal go as far as everybody has read it."""
         now = self.clock.now_ms()
         self._save_counts()
-        snapshots = [saved[0] for name in ("hosts", "policy") if (saved := self.state.snapshot(name))]
+        snapshots = [saved[0] for name in SNAPSHOTS if (saved := self.state.snapshot(name))]
         done = min([self.pipeline.scored_position, self.storing.stored_position, *(snapshots or [0])])
         if self.settings.influxdb_url:  # a database may go away: the last minutes are then shown from the journal
             done = min(done, self.journal.before(now - RECENT_MS))
@@ -264,7 +267,8 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
 def build_judge(settings: Settings, channels: Sequence[str] = (), pause: Callable[[], None] = lambda: None) -> Judge:
     """Detectors and policy with an empty memory."""
     spacing_ms = LEVELS_APART * int(settings.sample_interval_seconds * 1000)
-    return Judge(Scorer(settings.limits(), settings.host_limits, spacing_ms), _rules(settings), channels, pause)
+    scorer = Scorer(settings.limits(), settings.host_limits, spacing_ms)
+    return Judge(scorer, _rules(settings), channels, pause, _budget(settings))
 
 
 def today(counters: Counters, state: StateStore, channels: Sequence[str]) -> dict[str, int]:
@@ -316,6 +320,15 @@ def _channels(settings: Settings) -> list[Channel]:
     if settings.slack_webhook_url is None:
         return [ConsoleChannel(settings.public_url)]
     return [SlackChannel(settings.slack_webhook_url.get_secret_value(), settings.public_url)]
+
+
+def _budget(settings: Settings) -> Budget:
+    return Budget(
+        alerts_per_day=settings.alerts_per_week / 7 or math.inf,
+        distance=float(distance_of(np.array([settings.alarm_score]))[0]),
+        samples=settings.alarm_samples,
+        window=settings.alarm_window,
+    )
 
 
 def _rules(settings: Settings) -> Rules:

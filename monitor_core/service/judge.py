@@ -6,15 +6,17 @@ to the same state again. What it decided is written into the `Decided` handed in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from monitor_core.detection import explanation, incident_policy
+from monitor_core.detection import alert_budget, explanation, incident_policy
+from monitor_core.detection.alert_budget import Budget, BudgetState, Sample
 from monitor_core.detection.incident_policy import OPENED, PolicyState, Rules, Transition
 from monitor_core.detection.label_rules import LabelRules, culprits
-from monitor_core.detection.scorer import HISTORY_ROWS, Scorer
-from monitor_core.frame import HISTORY_AGE_MS, Frame, IntArray, rounds
+from monitor_core.detection.scorer import HISTORY_ROWS, SLOW, Scorer, distance_of
+from monitor_core.frame import HISTORY_AGE_MS, BoolArray, Frame, IntArray, rounds
 from monitor_core.incidents import Incident, Kind, Reason, Severity
 from monitor_core.labels import Labelled
 from monitor_core.scores import Scores
@@ -22,6 +24,8 @@ from monitor_core.service.decisions import Batch, Desk, anomaly_bits
 from monitor_core.storage.journal import EntryKind
 from monitor_core.storage.state import Decided
 from monitor_core.storage.timeseries import Anomaly
+
+UNLIMITED = Budget(alerts_per_day=math.inf)
 
 
 class Judge:
@@ -33,8 +37,10 @@ class Judge:
         rules: Rules,
         channels: Sequence[str],
         pause: Callable[[], None] = lambda: None,
+        budget: Budget = UNLIMITED,
     ) -> None:
-        self.scorer, self.rules, self._pause = scorer, rules, pause
+        self.scorer, self.rules, self._pause, self.budget = scorer, rules, pause, budget
+        self.spending = BudgetState()
         self._channels = channels
         self.policy = PolicyState()
         self.labels = LabelRules()
@@ -47,9 +53,12 @@ class Judge:
         if snapshots:
             self.scorer.state.load(snapshots["hosts"])
             self.policy.load(snapshots["policy"])
+            self.spending.load(snapshots["budget"])
 
     def snapshots(self) -> dict[str, bytes]:
-        return {"hosts": self.scorer.state.to_bytes(), "policy": self.policy.to_bytes()}
+        """All that a replay starts from."""
+        tables = {"hosts": self.scorer.state, "policy": self.policy, "budget": self.spending}
+        return {name: table.to_bytes() for name, table in tables.items()}
 
     def adopt(self, open_incidents: Sequence[Incident], last_id: int, now: int) -> None:
         """The committed incidents are the truth: after a restart the policy agrees with them, its clock starts now."""
@@ -83,7 +92,7 @@ class Judge:
         scores = self.scorer.score(frame, self._pause)
         fresh = np.setdiff1d(np.arange(len(frame)), late, assume_unique=True)
         batch = Batch(frame, scores, arrived)
-        counted = self._walk(self.policy, self.desk, batch, fresh, out)
+        counted = self._walk(self.policy, self.desk, batch, fresh, out, self.spending)
         self.kept_quiet += int((scores.score[fresh] >= self.rules.alarm_score).sum()) - len(counted)
         anomalies = _anomalies(self.desk, batch, counted, out)
         self._hear(batch, fresh, out)
@@ -125,13 +134,24 @@ class Judge:
     def forget(self, host: str, now: int, out: Decided) -> None:
         """End its incidents and start again with it."""
         self.desk.forget(host, now, out)
-        for table in (self.policy, self.scorer.state):
+        for table in (self.policy, self.scorer.state, self.spending):
             row = table.find(host)
             if row is not None:
                 table.reset(row)
 
-    def _walk(self, policy: PolicyState, desk: Desk, batch: Batch, rows: IntArray, out: Decided) -> IntArray:
-        """Let the policy see `rows` of the batch in order; returns the rows that counted toward an incident."""
+    def _walk(
+        self,
+        policy: PolicyState,
+        desk: Desk,
+        batch: Batch,
+        rows: IntArray,
+        out: Decided,
+        spending: BudgetState | None = None,
+    ) -> IntArray:
+        """Let the policy see `rows` of the batch in order; returns the rows that counted toward an incident.
+
+        `spending`: the budget counts these samples; None: it is only asked.
+        """
         hosts = policy.rows(batch.frame.hosts)
         breach = np.logical_or.reduce(batch.scores.breach, axis=1)
         counted = np.zeros(len(batch.frame), dtype=np.bool_)
@@ -142,7 +162,7 @@ class Judge:
                 self.rules,
                 hosts[batch.frame.code[at]],
                 batch.frame.time[at],
-                batch.scores.score[at],
+                self._unusual(batch, at, breach[at], spending),
                 breach[at],
             )
             counted[at] = mask
@@ -150,6 +170,27 @@ class Judge:
                 moves = [move._replace(sample=int(at[move.sample])) for move in moves]
                 desk.apply(self._without_suppressed(policy, moves, batch), policy.names, batch, out)
         return np.flatnonzero(counted)
+
+    def _unusual(self, batch: Batch, at: IntArray, breach: BoolArray, spending: BudgetState | None) -> BoolArray:
+        """[n] over the host's threshold, or in the slow channel's way."""
+        frame = batch.frame
+        slow = np.fmax.reduce(batch.scores.by_detector[np.ix_(at, SLOW)], axis=1) >= self.rules.alarm_score
+        counting = self.spending if spending is None else spending
+        rows, limited = counting.rows(frame.hosts)[frame.code[at]], ~frame.simulated[frame.code[at]]
+        if spending is None:
+            return slow | (batch.scores.distance[at] >= alert_budget.thresholds(counting, self.budget, rows, limited))
+        sample = Sample(rows, frame.time[at], batch.scores.distance[at], slow | breach, limited)
+        return slow | alert_budget.watch(counting, self.budget, sample)
+
+    def forgive(self, incident: Incident, by: int = 1) -> None:
+        """It was a real one (`by` -1: it was not, after all): it no longer counts against the budget.
+
+        Changes the state that a replay does not know of: a snapshot must be committed with whatever asked for it.
+        """
+        row = self.spending.find(incident.host)
+        if row is not None and incident.reason is Reason.SCORE_PERSISTED:
+            peak = float(distance_of(np.array([incident.peak_score]))[0])
+            alert_budget.forgive(self.spending, row, incident.opened_at, peak, by)
 
     def _without_suppressed(self, policy: PolicyState, moves: Sequence[Transition], batch: Batch) -> list[Transition]:
         """The moves but those that a label keeps quiet: their samples stay marked, the incident is not opened."""
@@ -188,7 +229,7 @@ class Judge:
         if np.bincount(part.code).max() >= HISTORY_ROWS:
             desk = self.desk.aside()
             history = Batch(part, scores, batch.arrived_at[late])
-            counted = self._walk(PolicyState(), desk, history, np.arange(len(part)), out)
+            counted = self._walk(PolicyState(), desk, history, np.arange(len(part)), out, BudgetState())
             anomalies = _anomalies(desk, history, counted, out)
             desk.end_history(int(part.time.max()), out)
         batch.scores.put(late, scores)

@@ -189,6 +189,8 @@ class Pipeline:
             before = self.judge.snapshots()
             if label is Label.NEW_NORMAL and not record.relearned:
                 record = replace(record, relearned=self.judge.relearn(found))
+            if (label is Label.REAL) != (found.label is Label.REAL):
+                self.judge.forgive(found, 1 if label is Label.REAL else -1)
             out = Decided(scored_position=self.scored_position, snapshots=self.judge.snapshots())
             changed = add_label(found, record, out)
             try:

@@ -21,7 +21,7 @@ from monitor_core.storage.state import Decided, StateStore
 log = logging.getLogger("monitor.recovery")
 
 PART = 200
-SNAPSHOTS = ("hosts", "policy")
+SNAPSHOTS = ("hosts", "policy", "budget")
 
 
 def recover(pipeline: Pipeline, storing: Storing, judge: Judge, journal: Journal, state: StateStore, now: int) -> None:

@@ -25,7 +25,8 @@ def play(scores, breaches=(), state=None, step=3_000, start=T0, rules=RULES):
     row = state.rows(["web-1"])
     moves = []
     for i, score in enumerate(scores):
-        found, _ = decide(state, rules, row, np.array([start + i * step]), np.array([score]), np.array([i in breaches]))
+        unusual, breach = np.array([score >= rules.alarm_score]), np.array([i in breaches])
+        found, _ = decide(state, rules, row, np.array([start + i * step]), unusual, breach)
         moves += [(i, move.move, move.reason) for move in found]
     return moves
 
@@ -82,7 +83,9 @@ def test_many_hosts_are_decided_at_once_and_apart():
     rows = state.rows([f"h{i}" for i in range(100)])
     score = np.where(np.arange(100) == 42, 0.9, 0.1)
     for i in range(3):
-        moves, counted = decide(state, RULES, rows, np.full(100, T0 + i), score, np.zeros(100, bool))
+        moves, counted = decide(
+            state, RULES, rows, np.full(100, T0 + i), score >= RULES.alarm_score, np.zeros(100, bool)
+        )
     assert [move.row for move in moves] == [42]
     assert np.flatnonzero(counted).tolist() == [42]
 

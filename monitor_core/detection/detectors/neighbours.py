@@ -160,8 +160,8 @@ def voice(lasted_ms: IntArray) -> FloatArray:
 
 
 def is_due(lasted_ms: int, fitted_ms: int) -> bool:
-    """Is it time for a new model, when a host's history lasted so long and `fitted_ms` when its last one was made (0: it
-    has none)? After an hour, then whenever the history has doubled, then daily."""
+    """Is it time for a new model, when a host's history lasted so long, and `fitted_ms` when its last one was made (0:
+    none)? After an hour, then whenever the history has doubled, then daily."""
     return lasted_ms >= FIRST_MS and lasted_ms >= min(2 * fitted_ms, fitted_ms + DAY_MS)
 
 

@@ -1,0 +1,246 @@
+"""Alert budget: at most so many alerts a host and day, kept by a rule that counts what it would have sent (pure).
+
+Beside the threshold in use, 161 others run silently over the same distances, and each counts the alerts that it would
+have opened in the last three weeks. Every three hours the lowest threshold is taken that stays, with all above it,
+within the budget. Read from the top down, because a very low threshold melts into one endless incident and looks quiet.
+Thresholds that nothing ever reached have a rate too: a weak exponential prior, as if a few days had been seen before.
+
+Alerts about limits, silence and the slow channel are outside the budget, and so is one that somebody marked as real.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor_core.frame import BoolArray, FloatArray, IntArray
+from monitor_core.host_arrays import NEVER, HostArrays
+
+LOWEST, STEP, LEVELS = 1.0, 0.16, 161
+THRESHOLDS = LOWEST + STEP * np.arange(LEVELS)
+DAYS = 21
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+KNOWS_AFTER_MS = DECIDES_EACH_MS = 3 * HOUR_MS
+WORSE = 0.8  # scales beyond what was told: worth a word again
+AGAIN_MS = DAY_MS
+APART_SAMPLES, APART_MS = 10, 60_000
+LASTS_MS, TURNS_OUT_MS = 30_000, 900_000
+# Staying high is less news than rising: a tenth of the last hour's height above what comes once a day is taken off.
+DAILY, STALE, STALE_FROM = 2.32, 0.1, -4.8
+QUARTERS, QUARTER_MS = 12, 300_000
+# The prior: how the rate falls with the threshold, below and beyond what comes once a day; it weighs 1/budget days.
+FALLS_BELOW, FALLS_BEYOND = 1.6, 0.864
+PRIOR = np.exp(-(THRESHOLDS - DAILY) / np.where(THRESHOLDS < DAILY, FALLS_BELOW, FALLS_BEYOND))
+LONGEST_WINDOW = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`alerts_per_day` of a host (inf: no budget). A sample counts from `distance` scales on until the rule knows more;
+    at the default budget never below it. `samples` of the last `window` must count."""
+
+    alerts_per_day: float = 1 / 7
+    distance: float = 4.0
+    samples: int = 3
+    window: int = 5
+
+    @property
+    def tolerated(self) -> float:
+        """Counted alerts per day that keep the promise: some of them are true, and a rare one is counted late."""
+        return (1.5 + 0.1 * max(-math.log(self.alerts_per_day), 0.0)) * self.alerts_per_day
+
+    @property
+    def lowest(self) -> float:
+        """What comes so often on a usual host; who allows more alerts hears of smaller things."""
+        return max(self.distance - FALLS_BEYOND * math.log(7 * self.alerts_per_day), LOWEST)
+
+
+class BudgetState(HostArrays):
+    """What the rule remembers of every host. Level arrays are about `THRESHOLDS`.
+
+    `above_at` [levels] last sample at or above each, ms UTC; `told` the distance at the last alert, `told_at` when;
+    `sent` [days, levels] alerts that it would have sent on day `day`; `highest` [quarters] of an hour's distances by
+    `quarter`; `lately` the last distances, `seen` how many; `threshold` in scales (NaN: not known yet), `decided_at`;
+    `began` the first sample, `outside`: a limit or the slow channel speaks.
+    """
+
+    COLUMNS: ClassVar = {
+        "above_at": ((LEVELS,), np.int64, NEVER),
+        "told": ((LEVELS,), np.float32, -np.inf),
+        "told_at": ((LEVELS,), np.int64, NEVER),
+        "sent": ((DAYS, LEVELS), np.uint8, 0),
+        "day": ((DAYS,), np.int32, -1),
+        "highest": ((QUARTERS,), np.float32, -np.inf),
+        "quarter": ((QUARTERS,), np.int32, -1),
+        "lately": ((LONGEST_WINDOW,), np.float32, -np.inf),
+        "seen": ((), np.int64, 0),
+        "threshold": ((), np.float64, np.nan),
+        "decided_at": ((), np.int64, NEVER),
+        "began": ((), np.int64, NEVER),
+        "last_time": ((), np.int64, NEVER),
+        "outside": ((), np.bool_, False),
+    }
+    above_at: IntArray
+    told: npt.NDArray[np.float32]
+    told_at: IntArray
+    sent: npt.NDArray[np.uint8]
+    day: npt.NDArray[np.int32]
+    highest: npt.NDArray[np.float32]
+    quarter: npt.NDArray[np.int32]
+    lately: npt.NDArray[np.float32]
+    seen: IntArray
+    threshold: FloatArray
+    decided_at: IntArray
+    began: IntArray
+    last_time: IntArray
+    outside: BoolArray
+
+
+class Sample(NamedTuple):
+    """One newer sample for each of `rows` [n]: `time` ms UTC, `distance` in scales; `outside`: a limit or the slow
+    channel speaks, so that whatever opens now is none of the budget's business; `limited`: the host has a budget."""
+
+    rows: IntArray
+    time: IntArray
+    distance: FloatArray
+    outside: BoolArray
+    limited: BoolArray
+
+
+def watch(state: BudgetState, budget: Budget, sample: Sample) -> BoolArray:
+    """[n] is each sample's distance over its host's threshold? All thresholds see it and count."""
+    rows, time, distance = sample.rows, sample.time, sample.distance
+    known = state.began[rows] > NEVER
+    state.began[rows] = np.where(known, state.began[rows], time)
+    gap = np.where(known, time - state.last_time[rows], 0)
+    state.last_time[rows] = time
+    news = distance - STALE * np.maximum(_highest(state, rows, time) - DAILY, STALE_FROM)
+    _remember(state, rows, time, distance)
+    lasting = _lasting(state, budget, rows, news, gap)
+    known = sample.limited & ~np.isnan(state.threshold[rows])
+    over = np.where(known, news, distance) >= thresholds(state, budget, rows, sample.limited)
+    some = np.flatnonzero(sample.limited)
+    if len(some) and math.isfinite(budget.alerts_per_day):
+        _count(state, rows[some], time[some], lasting[some], gap[some], sample.outside[some])
+        _decide(state, budget, rows[some], time[some])
+    return over
+
+
+def thresholds(state: BudgetState, budget: Budget, rows: IntArray, limited: BoolArray) -> FloatArray:
+    """[n] scales from which a sample counts: those that the budget asks for, once the rule knows the host."""
+    own = state.threshold[rows]
+    return np.where(limited & ~np.isnan(own), np.maximum(own, budget.lowest), budget.distance)
+
+
+def forgive(state: BudgetState, row: int, opened_at: int, distance: float, by: int = 1) -> None:
+    """An alert whose highest distance was this no longer counts, or (`by` -1) counts again."""
+    slot = np.flatnonzero(state.day[row] == opened_at // DAY_MS)
+    if len(slot):
+        reached = distance >= THRESHOLDS
+        counts = state.sent[row, slot[0]].astype(np.int64) - by * reached
+        state.sent[row, slot[0]] = np.clip(counts, 0, 255)
+        state.decided_at[row] = NEVER
+
+
+def rates(state: BudgetState, budget: Budget, row: int) -> FloatArray:
+    """[levels] alerts a day that each of `THRESHOLDS` would send on this host: the trade-off to choose from."""
+    found: FloatArray = _rates(state, budget, np.array([row]), state.last_time[[row]])[0]
+    return found
+
+
+def spent(state: BudgetState, budget: Budget, row: int, days: int) -> int:
+    """Alerts of this host in the last `days` that count, at the threshold in use."""
+    level = np.searchsorted(THRESHOLDS, thresholds(state, budget, np.array([row]), np.array([True]))[0] - 1e-9)
+    recent = state.day[row] > state.last_time[row] // DAY_MS - days
+    return int(state.sent[row, recent, min(level, LEVELS - 1)].sum())
+
+
+def _highest(state: BudgetState, rows: IntArray, time: IntArray) -> FloatArray:
+    """[n] of the hour before the present five minutes; -inf: nothing was seen then."""
+    now = (time // QUARTER_MS)[:, None]
+    ago = now - state.quarter[rows]
+    return np.where((ago >= 1) & (ago <= QUARTERS), state.highest[rows], -np.inf).max(axis=1).astype(np.float64)
+
+
+def _remember(state: BudgetState, rows: IntArray, time: IntArray, distance: FloatArray) -> None:
+    now = time // QUARTER_MS
+    slot = now % QUARTERS
+    same = state.quarter[rows, slot] == now
+    state.highest[rows, slot] = np.where(same, np.maximum(state.highest[rows, slot], distance), distance)
+    state.quarter[rows, slot] = now
+
+
+def _lasting(state: BudgetState, budget: Budget, rows: IntArray, news: FloatArray, gap: IntArray) -> FloatArray:
+    """[n] what `samples` of the last `window` reach; a sample that stands for half a minute lasts by itself."""
+    state.lately[rows, state.seen[rows] % LONGEST_WINDOW] = news
+    state.seen[rows] += 1
+    places = (state.seen[rows][:, None] - 1 - np.arange(budget.window)) % LONGEST_WINDOW
+    lately = np.sort(state.lately[rows[:, None], places], axis=1)[:, -budget.samples]
+    return np.where(gap >= LASTS_MS, news, np.minimum(lately, news))
+
+
+def _count(
+    state: BudgetState, rows: IntArray, time: IntArray, lasting: FloatArray, gap: IntArray, outside: BoolArray
+) -> None:
+    """Let all thresholds see the sample. Few hosts are over the lowest at any time; the others cost nothing."""
+    begins = outside & ~state.outside[rows]
+    state.outside[rows] = outside
+    if begins.any():
+        _take_back(state, rows[begins], time[begins])
+    asked = np.flatnonzero(lasting >= LOWEST)
+    if not len(asked):
+        return
+    hosts, at, x = rows[asked], time[asked][:, None], lasting[asked][:, None]
+    above = x >= THRESHOLDS
+    apart = np.maximum(APART_SAMPLES * gap[asked], APART_MS)[:, None]
+    fresh = at - state.above_at[hosts] > apart
+    told, told_at = state.told[hosts], state.told_at[hosts]
+    tells = above & (fresh | (x > told + WORSE) | (at - told_at >= AGAIN_MS)) & ~outside[asked][:, None]
+    state.above_at[hosts] = np.where(above, at, state.above_at[hosts])
+    state.told[hosts] = np.where(tells, x, told)
+    state.told_at[hosts] = np.where(tells, at, told_at)
+    _add(state, hosts, at[:, 0] // DAY_MS, tells)
+
+
+def _add(state: BudgetState, hosts: IntArray, day: IntArray, tells: BoolArray) -> None:
+    slot = day % DAYS
+    stale = state.day[hosts, slot] != day
+    state.sent[hosts[stale], slot[stale]] = 0
+    state.day[hosts, slot] = day
+    counts = state.sent[hosts, slot]
+    state.sent[hosts, slot] = counts + (tells & (counts < 255))
+
+
+def _take_back(state: BudgetState, rows: IntArray, time: IntArray) -> None:
+    """What was told in the last quarter of an hour turned out to be about a limit or a climb."""
+    lately = time[:, None] - state.told_at[rows] <= TURNS_OUT_MS
+    slot = time // DAY_MS % DAYS
+    current = state.day[rows, slot] == time // DAY_MS
+    counts = state.sent[rows, slot]
+    state.sent[rows, slot] = counts - (lately & (counts > 0) & current[:, None])
+
+
+def _decide(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray) -> None:
+    due = (time - state.decided_at[rows] >= DECIDES_EACH_MS) & (time - state.began[rows] >= KNOWS_AFTER_MS)
+    hosts = rows[due]
+    if not len(hosts):
+        return
+    good = _rates(state, budget, hosts, time[due]) <= budget.tolerated
+    # the lowest threshold that is good with all above it
+    run = np.logical_and.accumulate(good[:, ::-1], axis=1).sum(axis=1)
+    lowest = LEVELS - run
+    state.threshold[hosts] = np.where(run > 0, THRESHOLDS[np.minimum(lowest, LEVELS - 1)], np.inf)
+    state.decided_at[hosts] = time[due]
+
+
+def _rates(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray) -> FloatArray:
+    today = (time // DAY_MS)[:, None]
+    recent = (state.day[rows] > today - DAYS) & (state.day[rows] >= 0)
+    counts = (state.sent[rows] * recent[:, :, None]).sum(axis=1)
+    days = np.minimum((time - state.began[rows]) / DAY_MS, DAYS)[:, None]
+    weight = 1.0 / budget.alerts_per_day
+    return (counts + weight * PRIOR) / (days + weight)
