@@ -11,10 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from monitor_core.detection import alert_budget
+from monitor_core.detection.alert_budget import Budget, BudgetState, Sample
 from monitor_core.detection.detectors import neighbours
 from monitor_core.detection.detectors.neighbours import HostModels
-from monitor_core.detection.multiscale import BUCKET_MS
-from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.incident_policy import ESCALATED, OPENED, PolicyState, Rules, decide
+from monitor_core.detection.minute_history import MinuteHistory
+from monitor_core.detection.scorer import SLOW, Scorer
 from monitor_core.frame import FloatArray, Frame
 from monitor_core.metrics import BY_KEY, Metric, MetricTable
 from monitor_core.scores import Scores
@@ -28,40 +31,6 @@ def known_metrics(names: Sequence[str]) -> MetricTable:
     return MetricTable([BY_KEY.get(name) or Metric(name, name, "", -np.inf, np.inf, None) for name in names])
 
 
-class Buckets:
-    """A host's history in buckets, as a store's minutes would give it."""
-
-    def __init__(self, metrics: int) -> None:
-        self._times: list[int] = []
-        self._means = np.empty((1024, metrics))
-        self._open, self._sum, self._count = -1, np.zeros(metrics), np.zeros(metrics)
-
-    def add(self, time_ms: int, values: FloatArray) -> None:
-        place = time_ms // BUCKET_MS
-        if place != self._open:
-            self._close()
-            self._open = place
-        there = ~np.isnan(values)
-        self._sum += np.where(there, values, 0.0)
-        self._count += there
-
-    def table(self) -> tuple[np.ndarray, FloatArray]:
-        """The buckets that are over."""
-        n = len(self._times)
-        return np.array(self._times, dtype=np.int64), self._means[:n]
-
-    def _close(self) -> None:
-        if self._open < 0:
-            return
-        n = len(self._times)
-        if n == len(self._means):
-            self._means = np.concatenate([self._means, np.empty_like(self._means)])
-        with np.errstate(invalid="ignore"):
-            self._means[n] = self._sum / self._count
-        self._times.append(self._open * BUCKET_MS)
-        self._sum[:], self._count[:] = 0.0, 0.0
-
-
 class Level:
     """Raises nothing; a sample that is not newer than the last scores 0."""
 
@@ -71,7 +40,7 @@ class Level:
         self._metrics = known_metrics(names)
         limits = {name: BY_KEY[name].limit for name in names if name in BY_KEY}
         self._scorer = Scorer(limits, None, int(LEVELS_APART * step * 1000), self._metrics)
-        self._buckets = Buckets(len(self._metrics))
+        self._history = MinuteHistory()
         self._fitted_ms = 0
         self._began: int | None = None
         self.why = np.zeros(len(self._metrics))
@@ -80,20 +49,20 @@ class Level:
         """`t` s since 1970, `x` [m]."""
         time_ms, values = int(t * 1000), np.asarray(x, dtype=np.float64)
         self._learn(time_ms)
-        scores = self._scorer.score(one(time_ms, values))
-        self._buckets.add(time_ms, values)
+        frame = one(time_ms, values)
+        scores = self._scorer.score(frame)
+        self._history.take(frame)
         self.why = scores.contributions[0]
-        return self._answer(time_ms, scores)
+        return self._answer(frame, scores)
 
-    def _answer(self, time_ms: int, scores: Scores) -> float:
+    def _answer(self, frame: Frame, scores: Scores) -> float:
         return float(scores.distance[0])
 
     def _learn(self, time_ms: int) -> None:
         self._began = time_ms if self._began is None else self._began
         if not neighbours.is_due(time_ms - self._began, self._fitted_ms):
             return
-        time, means = self._buckets.table()
-        model = neighbours.fit(time, means, self._metrics)
+        model = neighbours.fit(*self._history.of(HOST, time_ms), self._metrics)
         if model is not None:
             self._fitted_ms = time_ms - self._began
             self._scorer.use(None, self._scorer.model_version + 1, HostModels([HOST], model))
@@ -103,3 +72,32 @@ def one(time_ms: int, values: FloatArray) -> Frame:
     """A frame with this sample."""
     nothing = np.zeros(1, dtype=np.int32)
     return Frame(np.array([time_ms]), (HOST,), nothing, values[None, :], nothing.astype(np.bool_))
+
+
+class Alert(Level):
+    """What the policy opens: by the budget, a limit or the slow channel."""
+
+    threshold = 0.5
+    alerts_per_day = 1.0
+
+    def __init__(self, names: Sequence[str], step: float) -> None:
+        super().__init__(names, step)
+        self._rules = Rules()
+        self._policy, self._spending = PolicyState(), BudgetState()
+        self._budget = Budget(alerts_per_day=self.alerts_per_day)
+        self._row = self._policy.rows([HOST])
+        self._spending.rows([HOST])
+
+    def _answer(self, frame: Frame, scores: Scores) -> float:
+        breach = scores.breach.any(axis=1)
+        slow = np.fmax.reduce(scores.by_detector[:, SLOW], axis=1) >= self._rules.alarm_score
+        sample = Sample(self._row, frame.time, scores.distance, slow | breach, np.ones(1, dtype=np.bool_))
+        unusual = slow | alert_budget.watch(self._spending, self._budget, sample)
+        moves, _ = decide(self._policy, self._rules, self._row, frame.time, unusual, breach)
+        return float(any(move.move in {OPENED, ESCALATED} for move in moves))
+
+
+class WeeklyAlert(Alert):
+    """At the default budget."""
+
+    alerts_per_day = 1 / 7

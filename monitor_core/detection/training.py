@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from monitor_core.detection.detectors import isolation_forest, robust_z
+from monitor_core.detection.detectors import isolation_forest, neighbours, robust_z
 from monitor_core.detection.detectors.isolation_forest import Forest
+from monitor_core.detection.detectors.neighbours import HostModels
 from monitor_core.detection.features import FEATURES, features
 from monitor_core.detection.host_state import HostState
-from monitor_core.frame import BoolArray, FloatArray, Frame, rounds
+from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray, rounds
+from monitor_core.metrics import MetricTable
 
 TREES = 100
 SEED = 42
 MAX_ROWS = 60_000
 RARE_QUANTILE = 0.999
+
+Spans = Mapping[str, Sequence[tuple[int, int]]]  # ms UTC, by host
 
 
 class TooLittleHistory(Exception):
@@ -120,6 +124,29 @@ def _mean_path(samples: np.ndarray) -> FloatArray:
     n = np.maximum(samples.astype(np.float64), 3)
     many = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
     return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, many))
+
+
+def host_models(
+    minutes: Mapping[str, tuple[IntArray, FloatArray]],
+    spans: Spans,
+    metrics: MetricTable,
+    pause: Callable[[], None] = lambda: None,
+) -> HostModels | None:
+    """The neighbours' models of all hosts that have an hour of normal minutes: (time [n], means [n, m]) by host.
+
+    `spans` (ms UTC, by host) is what nobody should take for normal. None: no host has enough.
+    """
+    hosts, models = [], []
+    for host, (minute, means) in minutes.items():
+        normal = np.ones(len(minute), dtype=np.bool_)
+        for start, stop in spans.get(host, ()):
+            normal &= (minute < start) | (minute > stop)
+        model = neighbours.fit(minute, means, metrics, normal)
+        if model is not None:
+            hosts.append(host)
+            models.append(model)
+        pause()
+    return HostModels(hosts, neighbours.stacked(models)) if models else None
 
 
 def breathe() -> None:

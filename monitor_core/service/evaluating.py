@@ -14,17 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor_core.detection import evaluation, training
+from monitor_core.detection.detectors import neighbours
+from monitor_core.detection.detectors.neighbours import HostModels
 from monitor_core.detection.evaluation import TOLERANCE, Counts, Event, Outcome, Series
+from monitor_core.detection.minute_history import MinuteHistory
+from monitor_core.detection.training import Spans
 from monitor_core.frame import FloatArray, Frame, IntArray, concat
 from monitor_core.incidents import Incident, Kind
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores, concat_scores
 from monitor_core.service.judge import Judge
-from monitor_core.service.learning import HOUR_MS, MARGIN_MS, MIN_HISTORY_MS, MIN_ROWS, WINDOW_MS, normal_rows
+from monitor_core.service.learning import MARGIN_MS, MIN_ROWS, WINDOW_MS, normal_rows
 from monitor_core.storage.state import Decided
 
 SILENCE = "silence"
-RETRAIN_MS = 24 * HOUR_MS
 PART_TICKS = 200
 
 
@@ -72,18 +75,21 @@ class Trainer:
     def __init__(self, judge: Judge, spacing_ms: int) -> None:
         self._judge, self._spacing_ms = judge, spacing_ms
         self._kept: deque[tuple[Frame, Scores]] = deque()
-        self._due: int | None = None
+        self._minutes = MinuteHistory()
+        self._began: int | None = None
+        self._fitted_ms = 0
         self._version = 0
 
     def take(self, frame: Frame, scores: Scores, incidents: Iterable[Incident]) -> None:
         """Samples in order of time with their scores, and the incidents so far."""
         now = int(frame.time.max())
-        self._due = int(frame.time.min()) + MIN_HISTORY_MS if self._due is None else self._due
+        self._began = int(frame.time.min()) if self._began is None else self._began
+        self._minutes.take(frame)
         self._kept.append((frame, scores))
         while self._kept[0][0].time.max() < now - WINDOW_MS:
             self._kept.popleft()
-        if now >= self._due:
-            self._due = now + RETRAIN_MS
+        if neighbours.is_due(now - self._began, self._fitted_ms):
+            self._fitted_ms = now - self._began
             self._train(list(incidents), now)
 
     def _train(self, incidents: list[Incident], now: int) -> None:
@@ -97,7 +103,11 @@ class Trainer:
         table = training.thin(training.feature_table(parts, self._spacing_ms))
         if len(table) >= MIN_ROWS:
             self._version += 1
-            self._judge.scorer.use(training.fit(table), self._version)
+            self._judge.scorer.use(training.fit(table), self._version, self._models(spans, now))
+
+    def _models(self, spans: Spans, now: int) -> HostModels | None:
+        found = {host: self._minutes.of(host, now) for host in self._minutes.hosts()}
+        return training.host_models(found, spans, self._judge.scorer.metrics)
 
 
 def play(frames: Iterable[Frame], judge: Judge, interval_ms: int, trainer: Trainer | None = None) -> Judged:
