@@ -140,7 +140,7 @@ def forgive(state: BudgetState, row: int, opened_at: int, distance: float, by: i
     """An alert whose highest distance was this no longer counts, or (`by` -1) counts again."""
     slot = np.flatnonzero(state.day[row] == opened_at // DAY_MS)
     if len(slot):
-        reached = distance >= THRESHOLDS
+        reached = distance - STALE * STALE_FROM >= THRESHOLDS  # as news, after a quiet hour
         counts = state.sent[row, slot[0]].astype(np.int64) - by * reached
         state.sent[row, slot[0]] = np.clip(counts, 0, 255)
         state.decided_at[row] = NEVER

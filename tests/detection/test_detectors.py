@@ -9,10 +9,11 @@ import pytest
 
 from monitor_core.detection import detectors
 from monitor_core.detection.detectors import limits
+from monitor_core.detection.minute_history import MinuteHistory
 from monitor_core.detection.scorer import Scorer
-from monitor_core.detection.training import feature_table, fit
+from monitor_core.detection.training import feature_table, fit, host_models
 from monitor_core.frame import concat, make_frame
-from monitor_core.metrics import METRICS
+from monitor_core.metrics import CATALOGUE_TABLE, METRICS
 from monitor_core.scores import DETECTORS, concat_scores
 from tests.builders import T0, one, steady
 
@@ -35,7 +36,19 @@ def standing(n=1_600, since=1_500):
     return frame
 
 
-RECORDINGS = {"quiet": lambda: steady(("a", "b"), n=600), "leaking": leaking, "standing": standing}
+def restless(n=400, since=300):
+    """A sample a minute; then the CPU of the second host has a burst now and then."""
+    frame = steady(("a", "b"), n=n, step=60_000)
+    frame.values[2 * since + 1 :: 2, 0] += 12 * (np.arange(n - since) % 7 == 0)
+    return frame
+
+
+RECORDINGS = {
+    "restless": restless,
+    "quiet": lambda: steady(("a", "b"), n=600),
+    "leaking": leaking,
+    "standing": standing,
+}
 
 
 @pytest.fixture(params=RECORDINGS)
@@ -52,9 +65,19 @@ def forest():
     return forest_of(steady(("a", "b", "c"), n=600))
 
 
+def models_of(frame):
+    minutes = MinuteHistory()
+    minutes.take(frame)
+    end = int(frame.time.max()) + 60_000
+    return host_models({host: minutes.of(host, end) for host in frame.hosts}, {}, CATALOGUE_TABLE)
+
+
+KNOWN = models_of(steady(("a", "b"), start=T0 - 4 * 86_400_000, n=4 * 1_440, step=60_000, seed=3))
+
+
 def scorer(forest=None, **more):
     made = Scorer(LIMITS, **more)
-    made.use(forest, 1 if forest else 0)
+    made.use(forest, 1 if forest else 0, KNOWN)
     return made
 
 

@@ -29,6 +29,7 @@ HISTORY_MS = 21 * DAY_MS
 FEWEST_BUCKETS = 60
 FIRST_MS, FULL_VOICE_MS = DAY_MS // 24, 3 * DAY_MS
 FLOOR, FLOOR_OF_SEEN = 0.01, 0.001  # of the full scale; of the range seen
+LATELY, HARMLESS = 3, 0.04  # buckets; of the full scale: who is nearer to the expected than this is heard less
 FADES = 0.93  # a bucket
 NOW = 0.7
 # A level of e^2.03 = 7.6 came about once a week on hosts nothing was tuned on; there it counts 4 scales, as a z would.
@@ -39,7 +40,7 @@ WEEKLY, SCALES_PER_E = 2.03, 3.2
 class Neighbours:
     """Models of H hosts with m metrics: `rows` [H, m, 8, R] standardised features and their squared `norm` [H, m, R]
     (inf: no such row), `value` [H, R, m] what the metrics showed in those rows, `mean` and `spread` [H, m, 8],
-    `usual` [H, 48, m] (NaN: not known), `lasted_ms` [H] how long a history it is."""
+    `usual` [H, 48, m] (NaN: not known), `scale` [H, m] full scale, `lasted_ms` [H] how long a history it is."""
 
     rows: Float32Array
     norm: Float32Array
@@ -47,6 +48,7 @@ class Neighbours:
     mean: FloatArray
     spread: FloatArray
     usual: FloatArray
+    scale: FloatArray
     lasted_ms: IntArray
 
     def __len__(self) -> int:
@@ -55,16 +57,15 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Near:
-    """`distance` [n] before it is calmed, `parts` [n, m] of its square, `expected` [n, m] the neighbours' mean."""
+    """`distance` [n] before it is calmed, `parts` [n, m] of its square."""
 
     distance: FloatArray
     parts: FloatArray
-    expected: FloatArray
 
 
 def silent(n: int, metrics: int) -> Near:
     """Nothing is said about n buckets."""
-    return Near(np.full(n, np.nan), np.zeros((n, metrics)), np.full((n, metrics), np.nan))
+    return Near(np.full(n, np.nan), np.zeros((n, metrics)))
 
 
 class HostModels:
@@ -100,7 +101,8 @@ def fit(time: IntArray, values: FloatArray, metrics: MetricTable, normal: BoolAr
     there = np.repeat(usual[None], len(chosen), axis=0)
     table = blocks(np.nan_to_num(windows(values, chosen)), usual_at(there, time[chosen]))
     low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
-    floor = np.maximum(np.nan_to_num(FLOOR * metrics.scale(low, high)), np.nan_to_num(FLOOR_OF_SEEN * (high - low)))
+    scale = np.nan_to_num(metrics.scale(low, high))
+    floor = np.maximum(FLOOR * scale, np.nan_to_num(FLOOR_OF_SEEN * (high - low)))
     mean = table.mean(axis=0)
     spread = np.maximum(table.std(axis=0), np.maximum(floor, 1e-9)[:, None])
     rows = np.zeros((1, values.shape[1], BLOCKS, ROWS), dtype=np.float32)
@@ -110,7 +112,7 @@ def fit(time: IntArray, values: FloatArray, metrics: MetricTable, normal: BoolAr
     value = np.full((1, ROWS, values.shape[1]), np.nan, dtype=np.float32)
     value[0, : len(chosen)] = values[chosen]
     lasted = np.array([time[-1] - time[0]], dtype=np.int64)
-    return Neighbours(rows, norm, value, mean[None], spread[None], usual[None], lasted)
+    return Neighbours(rows, norm, value, mean[None], spread[None], usual[None], scale[None], lasted)
 
 
 def stacked(models: list[Neighbours]) -> Neighbours:
@@ -137,7 +139,9 @@ def near(model: Neighbours, places: IntArray, window: Float32Array, missing: Boo
     shown = np.take_along_axis(model.value[places], nearest[:, :, None], axis=1)
     count = (~np.isnan(shown)).sum(axis=1)
     expected = np.where(count > 0, np.nan_to_num(shown).sum(axis=1) / np.maximum(count, 1), np.nan)
-    return Near(distance, parts, expected)
+    off = np.abs(window[:, :, -LATELY:].mean(axis=2) - expected) * ~missing
+    noticed = np.nan_to_num(off / np.maximum(HARMLESS * model.scale[places], 1e-9)).max(axis=1)
+    return Near(distance * np.minimum(noticed, 1.0), parts)
 
 
 def calmed(now: FloatArray, before: FloatArray, fading: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,165 @@
+"""The budget: how many alerts each threshold would have sent, and which one keeps the promise."""
+
+import numpy as np
+import pytest
+
+from monitor_core.detection import alert_budget
+from monitor_core.detection.alert_budget import THRESHOLDS, Budget, BudgetState, Sample
+from tests.builders import T0
+
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+DAILY = Budget(alerts_per_day=1.0)
+
+
+def play(state, distances, start=T0, budget=DAILY, outside=(), limited=True, step=MINUTE):
+    """[n] over the threshold? One host, a sample a minute."""
+    row = state.rows(["a"])
+    over = []
+    for i, distance in enumerate(distances):
+        flags = np.array([i in outside]), np.array([limited])
+        sample = Sample(row, np.array([start + i * step]), np.array([float(distance)]), *flags)
+        over.append(bool(alert_budget.watch(state, budget, sample)[0]))
+    return np.array(over)
+
+
+def bursts(days, a_day, height, seed=0):
+    """A quiet host with bursts of ten minutes; each a little different."""
+    rng = np.random.default_rng(seed)
+    distance = np.abs(rng.normal(0, 0.5, days * 1_440))
+    for day in range(days):
+        for k in range(a_day):
+            at = day * 1_440 + (k * 1_440) // a_day + int(rng.integers(0, 60))
+            distance[at : at + 10] = height + rng.normal(0, 0.5)
+    return distance
+
+
+def episodes(over):
+    """How often it begins, ten quiet minutes apart."""
+    places = np.flatnonzero(over)
+    return int((np.diff(places, prepend=-100) > 10).sum())
+
+
+def test_until_the_host_is_known_the_default_holds():
+    state = BudgetState()
+    over = play(state, [3.9, 4.0, 4.1])
+    assert over.tolist() == [False, True, True]
+    assert np.isnan(state.threshold[0])
+
+
+def test_a_host_that_bursts_eight_times_a_day_is_told_about_once_a_day_at_most():
+    state = BudgetState()
+    over = play(state, bursts(20, 8, 8.0))
+    told = [episodes(over[day * 1_440 : (day + 1) * 1_440]) for day in range(20)]
+    assert np.mean(told[3:]) <= 1.5
+    assert state.threshold[0] > 7.5
+
+
+def test_a_quiet_host_hears_of_smaller_things_when_its_budget_allows():
+    state = BudgetState()
+    play(state, bursts(10, 0, 0.0))
+    row = np.array([0])
+    yes = np.array([True])
+    assert alert_budget.thresholds(state, DAILY, row, yes)[0] == pytest.approx(DAILY.lowest)
+    weekly = Budget()
+    assert alert_budget.thresholds(state, weekly, row, yes)[0] == pytest.approx(4.0)
+
+
+def test_the_worst_burst_still_gets_through():
+    state = BudgetState()
+    play(state, bursts(10, 8, 8.0))
+    over = play(state, [0.1] * 100 + [14.0] * 5, start=T0 + 10 * DAY)
+    assert over[100:].any()
+
+
+def test_what_limits_and_the_slow_channel_open_costs_nothing():
+    spent, free = BudgetState(), BudgetState()
+    distance = bursts(8, 6, 9.0)
+    play(spent, distance)
+    play(free, distance, outside=set(np.flatnonzero(distance > 6).tolist()))
+    assert free.sent[0][:, THRESHOLDS > 6].sum() == 0
+    assert free.threshold[0] < spent.threshold[0]
+
+
+def test_an_alert_that_turns_into_a_breach_is_taken_back():
+    state = BudgetState()
+    play(state, [0.0] * 5 + [9.0] * 10, outside=range(9, 15))
+    assert state.sent.sum() == 0
+
+
+def test_an_incident_marked_as_real_no_longer_counts_and_counts_again_when_taken_back():
+    state = BudgetState()
+    play(state, [0.0] * 5 + [9.0] * 10 + [0.0] * 10)
+    before = state.sent.copy()
+    assert before[0].max(axis=0).sum() == before.sum() >= (THRESHOLDS < 9).sum()
+    alert_budget.forgive(state, 0, T0 + 5 * MINUTE, 9.0)
+    assert state.sent.sum() == 0
+    alert_budget.forgive(state, 0, T0 + 5 * MINUTE, 9.0, -1)
+    assert (state.sent != before).sum() <= 1  # the highest threshold it reached lies on the edge
+
+
+def test_labels_are_worth_something():
+    deaf, taught = BudgetState(), BudgetState()
+    distance = bursts(12, 3, 8.0)
+    play(deaf, distance)
+    for day in range(12):
+        part = distance[day * 1_440 : (day + 1) * 1_440]
+        play(taught, part, start=T0 + day * DAY)
+        for at in np.flatnonzero(np.diff((part > 6).astype(int)) == 1):
+            alert_budget.forgive(taught, 0, T0 + day * DAY + int(at) * MINUTE, 20.0)
+    assert taught.threshold[0] < deaf.threshold[0] - 1
+
+
+def test_old_days_are_forgotten():
+    state = BudgetState()
+    play(state, bursts(3, 8, 9.0))
+    busy = state.threshold[0]
+    play(state, bursts(25, 0, 0.0), start=T0 + 3 * DAY)
+    assert state.threshold[0] < busy - 3
+
+
+def test_hosts_without_a_budget_keep_the_default_and_are_not_counted():
+    state = BudgetState()
+    over = play(state, bursts(3, 8, 9.0), limited=False)
+    assert episodes(over) == 24
+    assert state.sent.sum() == 0
+
+
+def test_three_of_five_fast_samples_are_one_alert_and_two_are_none():
+    state = BudgetState()
+    play(state, [0, 9, 9, 0, 0, 0, 0], step=3_000)
+    assert state.sent.sum() == 0
+    play(state, [9, 0, 9, 0, 9], start=T0 + HOUR, step=3_000)
+    assert state.sent.max() == 1
+
+
+def test_a_snapshot_goes_on_as_if_nothing_had_happened():
+    distance = bursts(4, 5, 7.0)
+    straight, first = BudgetState(), BudgetState()
+    play(straight, distance)
+    play(first, distance[:3_001])
+    restored = BudgetState()
+    restored.load(first.to_bytes())
+    play(restored, distance[3_001:], start=T0 + 3_001 * MINUTE)
+    assert restored.to_bytes() == straight.to_bytes()
+
+
+def test_many_hosts_are_watched_at_once_and_apart():
+    together = BudgetState()
+    rows = together.rows(["a", "b", "c"])
+    table = np.stack([bursts(2, 4, 7.0), bursts(2, 0, 0.0), bursts(2, 9, 9.0, seed=5)])
+    yes, no = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
+    for i in range(table.shape[1]):
+        alert_budget.watch(together, DAILY, Sample(rows, np.full(3, T0 + i * MINUTE), table[:, i], no, yes))
+    for k in range(3):
+        alone = BudgetState()
+        play(alone, table[k])
+        assert np.array_equal(alone.sent[0], together.sent[k])
+
+
+def test_the_trade_off_falls_with_the_threshold():
+    state = BudgetState()
+    play(state, bursts(6, 4, 7.0))
+    rates = alert_budget.rates(state, DAILY, 0)
+    assert rates[np.searchsorted(THRESHOLDS, 6.0)] > 3
+    assert rates[-1] < 0.01
+    assert alert_budget.spent(state, DAILY, 0, 7) <= 12
