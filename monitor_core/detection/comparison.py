@@ -132,7 +132,8 @@ def sentence(promotion: Promotion, comparison: Comparison | None) -> str:
     if promotion is Promotion.FINDS_FEWER:
         found = (challenger.found.get(REAL, 0), champion.found.get(REAL, 0))
         return f"kept: finds {found[0]} of the real incidents instead of {found[1]}"
-    opens = f"would open {_incidents(challenger.opened)} instead of {champion.opened}"
+    instead = ", as many as now" if challenger.opened == champion.opened else f" instead of {champion.opened}"
+    opens = f"would open {_incidents(challenger.opened)}{instead}"
     if promotion is Promotion.OPENS_MORE:
         return f"kept: {opens}"
     return f"waits for you: {opens}" if promotion is Promotion.ASKED else f"promoted: {opens}"

@@ -18,7 +18,7 @@ from monitor_core.metrics import METRICS
 BINS = 40
 POOLED = 4  # bins of the index: ten of a tenth each, as usual; the finer ones are for the threshold
 LEAST_SHARE = 1e-4  # an empty bin would make the index infinite
-FEWEST = 500
+FEWEST, EARLIEST_MS = 1_000, 3_600_000  # a few minutes are all one mood: the index of a steady fleet reached 0.4
 MOVED = 0.25
 UNUSUAL_TIMES, UNUSUAL_FROM = 3.0, 0.01
 
@@ -57,8 +57,9 @@ def stability_index(trained: IntArray, now: IntArray) -> float:
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def judge(trained: IntArray, hour: IntArray, day: IntArray, alarm_score: float) -> Drift:
-    """Histograms [BINS] of the votes at training (empty: unknown), in the last hour and in the last day."""
+def judge(trained: IntArray, hour: IntArray, day: IntArray, alarm_score: float, spoken_ms: int) -> Drift:
+    """Histograms [BINS] of the votes at training (empty: unknown), in the last hour and in the last day; the version
+    has spoken for `spoken_ms`."""
     samples = int(day.sum())
     at_training, last_hour, last_day = (_share(counts, alarm_score) for counts in (trained, hour, day))
     if not trained.sum():
@@ -70,8 +71,15 @@ def judge(trained: IntArray, hour: IntArray, day: IntArray, alarm_score: float) 
             samples,
             "unknown: this version was trained before drift was measured",
         )
-    if samples < FEWEST:
-        return Drift(at_training, last_hour, last_day, None, samples, "too early: it has scored too few samples")
+    if samples < FEWEST or spoken_ms < EARLIEST_MS:
+        return Drift(
+            at_training,
+            last_hour,
+            last_day,
+            None,
+            samples,
+            "too early: it has watched for less than an hour, or seen too few samples",
+        )
     index = stability_index(_pooled(trained), _pooled(day))
     often = max(UNUSUAL_TIMES * (at_training or 0.0), UNUSUAL_FROM)
     verdict = "drifting: retrain" if index >= MOVED or (last_day or 0.0) > often else "stable"

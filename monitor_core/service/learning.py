@@ -149,11 +149,13 @@ class Learning:
             trained = self._registry.info(self.active).votes if self.active else None
         except ModelDamaged:
             return None
-        if trained is None:
+        champion = self.life.champion
+        if trained is None or champion is None:
             return None
         now, spread = self._clock.now_ms(), self._pipeline.vote_spread
         hour, day = (spread.counts(self.active, now - span) for span in (HOUR_MS, DAY_MS))
-        return drift.judge(np.array(trained, dtype=np.int64), hour, day, self._pipeline.judge.rules.alarm_score)
+        alarm_score = self._pipeline.judge.rules.alarm_score
+        return drift.judge(np.array(trained, dtype=np.int64), hour, day, alarm_score, now - champion.since)
 
     def load_active(self) -> None:
         """At the start: the version that spoke last, or another one that is whole."""

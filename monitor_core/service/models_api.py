@@ -24,7 +24,7 @@ from monitor_core.service.v1_api import hosts_view
 
 DAY_MS = 86_400_000
 MAX_WHY = 200
-OPENED_SHOWN = 20
+SPOKEN_SHOWN = 20
 
 
 def router(service: Service) -> APIRouter:
@@ -174,8 +174,9 @@ def _models_view(service: Service) -> dict[str, Any]:
         "active": learning.active,
         "champion": life.champion,
         "challenger": _challenge_view(service, life.challenger) if life.challenger else None,
+        "compared": None if life.challenger or not life.champion else _challenge_view(service, life.champion.version),
         "predecessor": life.predecessor,
-        "history": life.history()[:OPENED_SHOWN],
+        "history": life.history()[:SPOKEN_SHOWN],
         "drift": learning.drift(),
         "excluded": learning.excluded.all(),
         "models": [_info_view(service, info) for info in learning.versions()],

@@ -13,7 +13,7 @@ from monitor_core.incidents import Incident
 from monitor_core.service.judge import Judge
 from monitor_core.storage.state import Decided
 
-MOST_SAMPLES = 200_000
+MOST_SAMPLES, MOST_ROUNDS = 200_000, 7_200  # a round costs the same for one host as for fifty
 ROUNDS_AT_ONCE = 5
 
 
@@ -29,8 +29,8 @@ class Replay:
 
 
 def reach_ms(hosts: int, interval_ms: int, longest_ms: int) -> int:
-    """How far back a replay may go so that it has about `MOST_SAMPLES` samples."""
-    return min(longest_ms, MOST_SAMPLES * interval_ms // max(hosts, 1))
+    """How far back a replay may go so that it has about `MOST_SAMPLES` samples and `MOST_ROUNDS` of each host."""
+    return min(longest_ms, MOST_SAMPLES * interval_ms // max(hosts, 1), MOST_ROUNDS * interval_ms)
 
 
 def replay(parts: Iterable[Frame], judges: Sequence[Judge], pause: Callable[[], None]) -> Replay | None:

@@ -91,6 +91,7 @@ def test_the_first_one_speaks_and_one_that_could_not_be_compared_waits():
         (counts(2, 1), Promotion.NO_WORSE, "promoted: would open 1 incident instead of 2"),
         (counts(2, 1), Promotion.ASKED, "waits for you: would open 1 incident instead of 2"),
         (counts(2, 1, (3, 1)), Promotion.FINDS_FEWER, "kept: finds 1 of the real incidents instead of 3"),
+        (counts(2, 2), Promotion.NO_WORSE, "promoted: would open 2 incidents, as many as now"),
         (None, Promotion.NOT_COMPARED, "kept: it could not be compared"),
         (None, Promotion.FIRST, "first version"),
     ],

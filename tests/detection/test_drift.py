@@ -6,6 +6,8 @@ from monitor_core.detection.drift import BINS
 from monitor_core.detection.features import FEATURES
 from monitor_core.metrics import METRICS
 
+HOUR = drift.EARLIEST_MS
+
 
 def votes(quiet, loud=0):
     return drift.count(np.concatenate([np.zeros(quiet), np.full(loud, 0.9)]))
@@ -35,25 +37,30 @@ def test_every_vote_is_counted_once_and_silence_not_at_all():
 
 
 def test_the_same_samples_are_stable():
-    found = drift.judge(votes(9_990, 10), votes(500), votes(9_990, 10), 0.75)
+    found = drift.judge(votes(9_990, 10), votes(500), votes(9_990, 10), 0.75, HOUR)
     assert (found.verdict, found.index, found.trained_share, found.day_share) == ("stable", 0.0, 0.001, 0.001)
     assert (found.hour_share, found.samples) == (0.0, 10_000)
 
 
 def test_other_samples_are_drifting():
-    assert drift.judge(votes(9_990, 10), votes(0), votes(5_000, 5_000), 0.75).verdict == "drifting: retrain"
+    assert drift.judge(votes(9_990, 10), votes(0), votes(5_000, 5_000), 0.75, HOUR).verdict == "drifting: retrain"
 
 
 def test_many_more_unusual_ones_are_drifting_though_the_index_is_small():
-    found = drift.judge(votes(9_990, 10), votes(0), votes(9_800, 200), 0.75)
+    found = drift.judge(votes(9_990, 10), votes(0), votes(9_800, 200), 0.75, HOUR)
     assert found.index < 0.1
     assert found.verdict == "drifting: retrain"
 
 
+def test_before_an_hour_is_over_there_is_no_index():
+    found = drift.judge(votes(100), votes(0), votes(9_000), 0.75, HOUR - 1)
+    assert (found.index, found.verdict.split(":")[0]) == (None, "too early")
+
+
 def test_too_few_samples_and_an_old_version_have_no_index():
-    assert drift.judge(votes(100), votes(0), votes(drift.FEWEST - 1), 0.75).index is None
-    assert drift.judge(np.zeros(0, np.int64), votes(0), votes(9_000), 0.75).verdict.startswith("unknown")
-    assert drift.judge(votes(100), votes(0), votes(0), 0.75).hour_share is None
+    assert drift.judge(votes(100), votes(0), votes(drift.FEWEST - 1), 0.75, HOUR).index is None
+    assert drift.judge(np.zeros(0, np.int64), votes(0), votes(9_000), 0.75, HOUR).verdict.startswith("unknown")
+    assert drift.judge(votes(100), votes(0), votes(0), 0.75, HOUR).hour_share is None
 
 
 def test_votes_near_the_baseline_are_silent_as_in_scoring():

@@ -1,8 +1,9 @@
 """Champion and challenger in the running service: who takes over, who waits, what a person does about it."""
 
+import json
 import random
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -134,7 +135,8 @@ def test_labelled_incidents_are_counted_as_found_or_missed(client, service):
     train(service)
     train(service)
     compared = client.get("/api/v1/models/2").json()["comparison"]
-    assert compared["labelled"] == {"real": 1}
+    assert compared["labelled"]["real"] == 1
+    assert sum(compared["labelled"].values()) == 1 + len(service.state.incidents(0, now))
 
 
 def test_what_is_excluded_is_not_learned_from(client, service):
@@ -207,17 +209,19 @@ def test_the_last_twenty_versions_the_one_that_speaks_and_the_one_before_are_kep
     assert service.learning.registered() == [1, 2, *range(7, 27)]
 
 
-def test_drift_is_told_once_there_are_votes_enough(client, service):
+def test_drift_is_told_once_there_are_votes_enough(client, service, start):
     quiet_past(service, "web-1", n=1_200)
     train(service)
     assert client.get("/api/v1/models").json()["drift"]["verdict"].startswith("too early")
     rng = np.random.default_rng(4)
-    values = np.round(30 + rng.normal(0, 1, (700, 4)), 1)
-    times = now_ms() - np.arange(700, 0, -1) * 4
-    service.pipeline.accept(make_frame(times, ["web-1"] * 700, values)).result(5)
+    values = np.round(30 + rng.normal(0, 1, (1_000, 4)), 1)
+    times = now_ms() + np.arange(1_000) * 100
+    service.pipeline.accept(make_frame(times, ["web-1"] * 1_000, values)).result(5)
     settled(service)
-    seen = client.get("/api/v1/models").json()["drift"]
-    assert (seen["samples"], seen["verdict"]) == (700, "stable")
+    champion = service.learning.life.champion
+    service.state.set_meta("models.life", json.dumps({"spoken": [asdict(champion) | {"since": 0}]}))
+    seen = client_of(start()).get("/api/v1/models").json()["drift"]
+    assert (seen["samples"], seen["verdict"]) == (1_000, "stable")
     assert seen["hour_share"] == seen["day_share"] < 0.05
 
 
@@ -235,6 +239,7 @@ def test_who_to_go_back_to():
 def test_a_replay_reaches_back_as_far_as_it_may_have_samples():
     assert replaying.reach_ms(1, 3_000, 21_600_000) == 21_600_000
     assert replaying.reach_ms(200, 3_000, 21_600_000) == 3_000_000
+    assert replaying.reach_ms(2, 1_000, 21_600_000) == 7_200_000
 
 
 def test_training_rests_while_samples_wait_and_ends_all_the_same(service):
