@@ -252,6 +252,7 @@ class Learning:
         found = self._compare(info.version, chosen) if self.active else None
         if found is not None:
             self._registry.attach(info.version, found)
+            ask = ask or found.champion.version != self.active  # meanwhile somebody chose another one
         promotion = comparison.decide(found, is_first=not self.active, ask=ask)
         self.life.introduce(info.version, promotion)
         self.life.prune()
@@ -262,12 +263,12 @@ class Learning:
         self._tell(step="comparing", progress=0.6, message=f"comparing version {version} with {self.active}")
         pair = (self.active, version)
         judges = [self._new_judge() for _ in pair]
-        for judge, number in zip(judges, pair, strict=True):
-            voice(self._registry, number)(judge.scorer)
         reach = replaying.reach_ms(len(chosen.hosts), self._interval_ms, WINDOW_MS)
         try:
+            for judge, number in zip(judges, pair, strict=True):
+                voice(self._registry, number)(judge.scorer)
             found = replaying.replay(self._stored(chosen, chosen.stop - reach), judges, self._pause)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, ModelDamaged) as error:
             log.warning("the new version cannot be compared: %s", error)
             return None
         if found is None:

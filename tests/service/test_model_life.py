@@ -125,6 +125,31 @@ def test_somebody_may_always_be_asked(client, service):
     assert client.post("/api/v1/models/train?promote=perhaps").status_code == 422
 
 
+def test_a_version_that_cannot_be_compared_waits(client, service):
+    quiet_past(service, "web-1", n=1_200)
+    train(service)
+    (service.settings.data_dir / "models" / "v0001" / "forest.npz").write_bytes(b"")
+    assert train(service).promotion is Promotion.NOT_COMPARED
+    seen = client.get("/api/v1/models").json()
+    assert (seen["active"], seen["challenger"]["why"]) == (1, "kept: it could not be compared")
+
+
+def test_what_a_person_chose_meanwhile_is_not_overruled(service):
+    quiet_past(service, "web-1", n=1_200)
+    train(service)
+    train(service)
+    replayed = replaying.replay
+
+    def choose_meanwhile(*args):
+        service.learning.activate(1)
+        return replayed(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replaying, "replay", choose_meanwhile)
+        assert train(service).promotion is Promotion.ASKED
+    assert (service.learning.active, service.learning.life.challenger) == (1, 3)
+
+
 def test_labelled_incidents_are_counted_as_found_or_missed(client, service):
     busy_past(service)
     now = now_ms()
