@@ -18,7 +18,7 @@ from monitor_core.metrics import METRICS
 BINS = 40
 POOLED = 4  # bins of the index: ten of a tenth each, as usual; the finer ones are for the threshold
 LEAST_SHARE = 1e-4  # an empty bin would make the index infinite
-FEWEST, EARLIEST_MS = 1_000, 3_600_000  # a few minutes are all one mood: the index of a steady fleet reached 0.4
+FEWEST, EARLIEST_MS = 1_000, 3_600_000  # within minutes one fault on a few hosts read 0.4
 MOVED = 0.25
 UNUSUAL_TIMES, UNUSUAL_FROM = 3.0, 0.01
 
