@@ -30,6 +30,7 @@ bench: .venv/ready-dev ## the figures: hot path, store, pipeline, pixels, split 
 	$(BIN)/python -m benchmarks.hot_path
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.tick
+	$(BIN)/python -m benchmarks.training_delay
 	$(BIN)/python -m benchmarks.pixels
 	$(BIN)/python -m benchmarks.hop
 

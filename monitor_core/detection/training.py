@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +18,8 @@ from monitor_core.metrics import MetricTable
 TREES = 100
 SEED = 42
 MAX_ROWS = 60_000
+TREES_AT_ONCE = 2
+ROWS_AT_ONCE = 200
 RARE_QUANTILE = 0.999
 
 Spans = Mapping[str, Sequence[tuple[int, int]]]  # ms UTC, by host
@@ -51,7 +52,7 @@ def feature_table(
                 distance = robust_z.z(level, state.median[row], state.scale[row])
                 kept.append(features(distance, level, state.level_before(row), state.scale[row])[keep])
             state.learn(row, at, level)
-        pause()
+            pause()
     return np.concatenate(kept) if kept else np.zeros((0, len(FEATURES)))
 
 
@@ -62,17 +63,35 @@ def thin(table: FloatArray, most: int = MAX_ROWS) -> FloatArray:
     return table[np.linspace(0, len(table) - 1, most).astype(np.int64)]
 
 
-def fit(table: FloatArray, seed: int = SEED) -> Forest:
-    """A forest of the rows given; the same rows and seed give the same forest."""
-    model = IsolationForest(n_estimators=TREES, random_state=seed).fit(table.astype(np.float32))
-    return flatten(model, table)
+def fit(table: FloatArray, seed: int = SEED, pause: Callable[[], None] = lambda: None) -> Forest:
+    """A forest of the rows given; the same rows and seed give the same forest, however often it paused."""
+    model = IsolationForest(n_estimators=0, random_state=seed, warm_start=True)
+    rows = table.astype(np.float32)
+    for trees in range(TREES_AT_ONCE, TREES + 1, TREES_AT_ONCE):
+        model.set_params(n_estimators=trees).fit(rows)
+        pause()
+    return flatten(model, table, pause)
 
 
-def flatten(model: IsolationForest, table: FloatArray) -> Forest:
+def scored(
+    score: Callable[[Forest, FloatArray], FloatArray], forest: Forest, table: FloatArray, pause: Callable[[], None]
+) -> FloatArray:
+    """[rows] what `score` makes of the table, a few rows at a time."""
+    parts = []
+    for first in range(0, len(table), ROWS_AT_ONCE):
+        parts.append(score(forest, table[first : first + ROWS_AT_ONCE]))
+        pause()
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def flatten(model: IsolationForest, table: FloatArray, pause: Callable[[], None] = lambda: None) -> Forest:
     """scikit-learn's trees as arrays, calibrated on `table`."""
     sizes = [estimator.tree_.node_count for estimator in model.estimators_]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    trees = [_one_tree(estimator.tree_, int(start)) for estimator, start in zip(model.estimators_, starts, strict=True)]
+    trees = []
+    for estimator, start in zip(model.estimators_, starts, strict=True):
+        trees.append(_one_tree(estimator.tree_, int(start)))
+        pause()
     feature, left, threshold, path = (np.concatenate(column) for column in zip(*trees, strict=True))
     forest = Forest(
         roots=starts.astype(np.int32),
@@ -85,7 +104,7 @@ def flatten(model: IsolationForest, table: FloatArray) -> Forest:
         typical=0.0,
         rare=1.0,
     )
-    raw = isolation_forest.raw_scores(forest, table)
+    raw = scored(isolation_forest.raw_scores, forest, table, pause)
     return _calibrated(forest, float(np.median(raw)), float(np.quantile(raw, RARE_QUANTILE)))
 
 
@@ -147,8 +166,3 @@ def host_models(
             models.append(model)
         pause()
     return HostModels(hosts, neighbours.stacked(models)) if models else None
-
-
-def breathe() -> None:
-    """Let the threads that collect and score have the interpreter; a refit is in no hurry."""
-    time.sleep(0.001)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
 
 from monitor_core import __version__
-from monitor_core.service import assets, original_api, stream, v1_api
+from monitor_core.service import assets, models_api, original_api, stream, v1_api
 from monitor_core.service.access import Guard, Problem, Token, names_of, problem_response
 from monitor_core.service.bootstrap import Service
 from monitor_core.settings import Settings
@@ -43,6 +43,7 @@ def build_api(service: Service) -> ASGIApp:
     app = FastAPI(title="Smart Infra Monitor", version=__version__, docs_url=None, redoc_url=None)
     app.include_router(original_api.router(service))
     app.include_router(v1_api.router(service))
+    app.include_router(models_api.router(service))
     app.include_router(stream.router(service, token))
     app.include_router(assets.router(ASSETS))
     _add_docs(app)

@@ -92,6 +92,7 @@ class Service:
         now = self.started_at = self.clock.now_ms()
         self.counters.restore(self.state.meta("counters"))
         self.pipeline.score_spread.restore(self.state.meta("scores"))
+        self.pipeline.vote_spread.restore(self.state.meta("votes"))
         first_start = not self.state.hosts()
         recover(self.pipeline, self.storing, self.judge, self.journal, self.state, now)
         self._fill_latest(now)
@@ -144,6 +145,7 @@ class Service:
     def _save_counts(self) -> None:
         self.state.set_meta("counters", self.counters.saved())
         self.state.set_meta("scores", self.pipeline.score_spread.saved())
+        self.state.set_meta("votes", self.pipeline.vote_spread.saved())
 
     def watch_store(self) -> None:
         """Tell every open page when the store goes away and when it is back."""
@@ -238,7 +240,17 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
     listeners = Listeners(live.outcome, live.incidents, lambda: nudge_all(senders))
     pipeline = Pipeline(journal, state, judge, storing, listeners, clock, counters)
     registry = ModelRegistry(settings.data_dir / "models")
-    learning = Learning(pipeline, state, store, registry, clock, _announcer(live), LEVELS_APART * interval_ms)
+    learning = Learning(
+        pipeline,
+        state,
+        store,
+        registry,
+        clock,
+        announce=_announcer(live),
+        spacing_ms=LEVELS_APART * interval_ms,
+        interval_ms=interval_ms,
+        new_judge=lambda: build_judge(settings),
+    )
     sources = [*_own_sources(settings), *extra_sources]
     collectors = [Collector(source, pipeline, clock, interval_ms) for source in sources]
     return Service(

@@ -1,6 +1,7 @@
-"""Learning: the background job that retrains the forest, and which version speaks.
+"""Learning: the background job that trains a version, holds it against the one that speaks and lets the better one
+speak.
 
-One job at a time. A new version is saved, then activated; the last one stays on disk and one click away.
+One job at a time. What it computes is in `training`, `replaying` and `comparison`; who speaks is `model_life`'s.
 """
 
 from __future__ import annotations
@@ -12,26 +13,37 @@ from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from monitor_core.detection import training
+import numpy as np
+
+from monitor_core.detection import comparison, drift, training
+from monitor_core.detection.comparison import UNLABELLED, Comparison, Labelled, Promotion
 from monitor_core.detection.detectors import isolation_forest
+from monitor_core.detection.detectors.isolation_forest import Forest
+from monitor_core.detection.drift import Drift
 from monitor_core.detection.model_registry import ModelDamaged, ModelInfo, ModelRegistry
-from monitor_core.frame import BoolArray, Frame
-from monitor_core.incidents import Incident
+from monitor_core.detection.scorer import Scorer
+from monitor_core.frame import BoolArray, FloatArray, Frame
+from monitor_core.incidents import Incident, Kind
 from monitor_core.labels import NORMAL_HISTORY
 from monitor_core.scores import Scores
+from monitor_core.service import replaying
+from monitor_core.service.breath import Breath
 from monitor_core.service.clock import Clock
+from monitor_core.service.excluded import ExcludedSpans
+from monitor_core.service.judge import Judge
+from monitor_core.service.model_life import ModelLife, voice
 from monitor_core.service.pipeline import Pipeline
 from monitor_core.storage.state import StateStore
 from monitor_core.storage.timeseries import StoreUnavailable, TimeSeriesStore
 
 log = logging.getLogger("monitor.learning")
 
-HOUR_MS = 3_600_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MIN_HISTORY_MS = HOUR_MS
 WINDOW_MS = 6 * HOUR_MS
 MAX_HOSTS = 200
 MIN_ROWS = 500
-STEPS = ("reading", "features", "fitting", "judging", "ready")
+STEPS = ("reading", "features", "fitting", "comparing", "ready")
 MARGIN_MS = 5 * 60_000
 
 Spans = Mapping[str, Sequence[tuple[int, int]]]
@@ -47,7 +59,7 @@ class AlreadyTraining(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A training, as pages see it. Times ms UTC."""
+    """A training, as pages see it. Times ms UTC; `promotion` says what became of the version."""
 
     id: int
     state: str
@@ -58,6 +70,7 @@ class Job:
     finished_at: int | None = None
     version: int | None = None
     kind: str = "train"
+    promotion: Promotion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +83,12 @@ class TrainingSet:
     stop: int
 
 
+# [start, stop) in ms UTC → (host, start, stop, label) of the incidents that a person has labelled
+LabelsOf = Callable[[int, int], Sequence[tuple[str, int, int, str]]]
+
+
 class Learning:
-    """`announce` gets every change of the job."""
+    """`announce` gets every change of the job; `new_judge` makes one with the rules that hold and an empty memory."""
 
     def __init__(
         self,
@@ -82,19 +99,31 @@ class Learning:
         clock: Clock,
         announce: Callable[[Job], None],
         spacing_ms: int,
+        interval_ms: int,
+        new_judge: Callable[[], Judge],
+        labelled: LabelsOf = lambda _start, _stop: (),
     ) -> None:
         self._pipeline, self._state, self._store = pipeline, state, store
         self._registry, self._clock, self._announce = registry, clock, announce
-        self._spacing_ms = spacing_ms
+        self._spacing_ms, self._interval_ms = spacing_ms, interval_ms
+        self._new_judge, self._labelled = new_judge, labelled
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._jobs = 0
+        self._pause = Breath(lambda: pipeline.is_scoring)
+        self._unreadable: str | None = None
         self.job: Job | None = None
-        self.damaged: str | None = None
+        self.life = ModelLife(registry, state, clock, self._let_speak)
+        self.excluded = ExcludedSpans(state)
 
     @property
     def active(self) -> int:
         return self._pipeline.judge.scorer.model_version
+
+    @property
+    def damaged(self) -> str | None:
+        """Which version's files are not what was written; None: all that were looked at are whole."""
+        return self.life.damaged or self._unreadable
 
     def registered(self) -> list[int]:
         """Numbers of all versions, also of damaged ones."""
@@ -107,36 +136,48 @@ class Learning:
             try:
                 found.append(self._registry.info(version))
             except ModelDamaged as error:
-                self.damaged = str(error)
+                self._unreadable = str(error)
         return found
 
+    def comparison(self, version: int) -> Comparison | None:
+        """How the version compares with the one that spoke when it was trained; None: unknown."""
+        try:
+            return self._registry.comparison(version)
+        except ModelDamaged as error:
+            self._unreadable = str(error)
+            return None
+
+    def drift(self) -> Drift | None:
+        """Does the active version still see what it was trained on? None when there is none."""
+        try:
+            trained = self._registry.info(self.active).votes if self.active else None
+        except ModelDamaged:
+            return None
+        champion = self.life.champion
+        if trained is None or champion is None:
+            return None
+        now, spread = self._clock.now_ms(), self._pipeline.vote_spread
+        hour, day = (spread.counts(self.active, now - span) for span in (HOUR_MS, DAY_MS))
+        alarm_score = self._pipeline.judge.rules.alarm_score
+        return drift.judge(np.array(trained, dtype=np.int64), hour, day, alarm_score, now - champion.since)
+
     def load_active(self) -> None:
-        """At the start: the version that spoke last, or the newest one that is whole."""
-        wanted = int(self._state.meta("model.active") or 0)
-        for version in dict.fromkeys([wanted, *reversed(self._registry.versions())]):
-            if version:
-                try:
-                    self._use(version)
-                except ModelDamaged as error:
-                    self.damaged = str(error)
-                    log.warning("%s; the next older version is tried", error)
-                else:
-                    return
+        """At the start: the version that spoke last, or another one that is whole."""
+        self.life.restore()
 
     def activate(self, version: int) -> None:
         """Let this version speak from now on. Raises ModelDamaged; then nothing changes."""
-        self._use(version)
-        self._state.set_meta("model.active", str(version))
+        self.life.promote(version)
 
-    def start(self, reason: str) -> Job:
-        """Begin a training in the background. Raises AlreadyTraining."""
+    def start(self, reason: str, *, ask: bool = False) -> Job:
+        """Begin a training in the background; `ask`: the new version waits for a person. Raises AlreadyTraining."""
         with self._lock:
             if self.job is not None and self.job.state == "running":
                 raise AlreadyTraining(self.job)
             self._jobs += 1
             now = self._clock.now_ms()
             self.job = Job(self._jobs, "running", "reading", 0.02, "reading history", now)
-            self._thread = threading.Thread(target=self._run, args=(reason,), name="training", daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(reason, ask), name="training", daemon=True)
             self._thread.start()
             return self.job
 
@@ -160,12 +201,14 @@ class Learning:
         names = tuple(sorted(host.name for host in chosen)[:MAX_HOSTS])
         return TrainingSet(names, not real, now - WINDOW_MS, now)
 
-    def _run(self, reason: str) -> None:
+    def _run(self, reason: str, ask: bool) -> None:
         try:
-            info = self._train(reason)
+            info, chosen = self._train(reason)
+            promotion, why = self._promote(info, chosen, ask)
             hosts = "1 host" if info.hosts == 1 else f"{info.hosts} hosts"
-            text = f"Version {info.version} learned from {info.samples:,} normal samples of {hosts}"
-            self._tell(state="done", step="ready", progress=1.0, message=text, version=info.version)
+            text = f"Learned from {info.samples:,} normal samples of {hosts}; {why}"
+            done = {"version": info.version, "promotion": promotion}
+            self._tell(state="done", step="ready", progress=1.0, message=text, **done)
         except training.TooLittleHistory as error:
             self._tell(state="failed", message=str(error))
         except StoreUnavailable as error:
@@ -174,19 +217,18 @@ class Learning:
             log.exception("training failed")
             self._tell(state="failed", message=f"Training failed: {type(error).__name__}: {error}")
 
-    def _train(self, reason: str) -> ModelInfo:
+    def _train(self, reason: str) -> tuple[ModelInfo, TrainingSet]:
         started = self._clock.monotonic()
         chosen = self.training_set()
         if chosen is None:
             raise training.TooLittleHistory(self.why_not())
-        self._tell(step="features", progress=0.1, message="computing features")
-        table = training.thin(training.feature_table(self._normal(chosen), self._spacing_ms, training.breathe))
+        self._tell(step="features", progress=0.05, message="computing features")
+        table = training.thin(training.feature_table(self._normal(chosen), self._spacing_ms, self._pause))
         if len(table) < MIN_ROWS:
             raise training.TooLittleHistory(f"Only {len(table)} normal samples after warm-up; {MIN_ROWS} are needed.")
-        self._tell(step="fitting", progress=0.7, message=f"fitting {training.TREES} trees to {len(table):,} samples")
-        forest = training.fit(table)
-        self._tell(step="judging", progress=0.85, message="scoring its own training data")
-        unusual = float((isolation_forest.score(forest, table) >= self._pipeline.judge.rules.alarm_score).mean())
+        self._tell(step="fitting", progress=0.4, message=f"fitting {training.TREES} trees to {len(table):,} samples")
+        forest = training.fit(table, pause=self._pause)
+        unusual, votes = self._own_votes(forest, table)
         info = ModelInfo(
             version=self._registry.next_version(),
             created_at=self._clock.now_ms(),
@@ -198,24 +240,75 @@ class Learning:
             reason=reason,
             seconds=round(self._clock.monotonic() - started, 2),
             unusual_share=round(unusual, 5),
+            votes=votes,
         )
         self._registry.save(info, forest)
-        self.activate(info.version)
-        return info
+        return info, chosen
+
+    def _own_votes(self, forest: Forest, table: FloatArray) -> tuple[float, tuple[int, ...]]:
+        """What the forest makes of its own training rows: the share that is unusual, and how its votes are spread."""
+        votes = training.scored(isolation_forest.score, forest, table, self._pause)
+        counts = drift.count(drift.voiced(votes, table))
+        return float((votes >= self._pipeline.judge.rules.alarm_score).mean()), tuple(counts.tolist())
+
+    def _promote(self, info: ModelInfo, chosen: TrainingSet, ask: bool) -> tuple[Promotion, str]:
+        """Compare it with the version that speaks and let the better one speak; returns why, for people too."""
+        found = self._compare(info.version, chosen) if self.active else None
+        if found is not None:
+            self._registry.attach(info.version, found)
+            ask = ask or found.champion.version != self.active  # meanwhile somebody chose another one
+        promotion = comparison.decide(found, is_first=not self.active, ask=ask)
+        self.life.introduce(info.version, promotion)
+        self.life.prune()
+        return promotion, comparison.sentence(promotion, found)
+
+    def _compare(self, version: int, chosen: TrainingSet) -> Comparison | None:
+        """Both versions judge the same last hours; None when nothing of them can be read."""
+        self._tell(step="comparing", progress=0.6, message=f"comparing version {version} with {self.active}")
+        pair = (self.active, version)
+        judges = [self._new_judge() for _ in pair]
+        reach = replaying.reach_ms(len(chosen.hosts), self._interval_ms, WINDOW_MS)
+        try:
+            for judge, number in zip(judges, pair, strict=True):
+                voice(self._registry, number)(judge.scorer)
+            found = replaying.replay(self._stored(chosen, chosen.stop - reach), judges, self._pause)
+        except (StoreUnavailable, ModelDamaged) as error:
+            log.warning("the new version cannot be compared: %s", error)
+            return None
+        if found is None:
+            return None
+        span = (found.start, found.stop)
+        champion, challenger = zip(pair, found.flagged, strict=True)
+        known = self._incidents_of(span, chosen.hosts)
+        return comparison.compare(span, found.hosts, found.samples, champion, challenger, known)
+
+    def _stored(self, chosen: TrainingSet, start: int) -> Iterator[Frame]:
+        for parts, (frame, _) in enumerate(self._store.scan(start, chosen.stop, chosen.hosts), 1):
+            yield frame
+            self._tell(progress=min(0.6 + 0.04 * parts, 0.97))
+
+    def _incidents_of(self, span: tuple[int, int], hosts: Sequence[str]) -> list[Labelled]:
+        """The abnormal incidents of the period, with what people said of them."""
+        said = [Labelled(*item) for item in self._labelled(*span)]
+        known = {(item.host, item.start) for item in said}
+        others = [
+            Labelled(found.host, found.opened_at, found.resolved_at or span[1], UNLABELLED)
+            for found in self._state.incidents(*span, limit=10_000)
+            if found.kind is Kind.ABNORMAL and (found.host, found.opened_at) not in known
+        ]
+        return [item for item in said + others if item.host in hosts]
 
     def _normal(self, chosen: TrainingSet) -> Iterator[tuple[Frame, BoolArray]]:
-        """History with a mask of its normal samples: outside incidents, with a margin, and below the alarm score.
-
-        What people call normal is, whatever its score.
-        """
+        """History with a mask of its normal samples: outside incidents, with a margin, outside what was excluded, and
+        below the alarm score. What people call normal is, whatever its score."""
         spans, accepted = self._abnormal_spans(chosen), self._normal_spans(chosen)
         for parts, (frame, scores) in enumerate(self._store.scan(chosen.start, chosen.stop, chosen.hosts), 1):
             normal = normal_rows(frame, scores, spans, self._pipeline.judge.rules.alarm_score, accepted)
-            self._tell(progress=min(0.1 + 0.02 * parts, 0.65))
+            self._tell(progress=min(0.05 + 0.02 * parts, 0.39))
             yield frame, normal
 
     def _abnormal_spans(self, chosen: TrainingSet) -> Spans:
-        spans: dict[str, list[tuple[int, int]]] = {}
+        spans = self.excluded.spans(chosen.hosts)
         for incident in self._state.incidents(chosen.start, chosen.stop, limit=10_000):
             if not _is_normal_history(incident):
                 stop = incident.resolved_at or chosen.stop
@@ -229,10 +322,9 @@ class Learning:
                 spans.setdefault(incident.host, []).append((incident.opened_at, incident.resolved_at or chosen.stop))
         return spans
 
-    def _use(self, version: int) -> None:
-        _, forest = self._registry.load(version)
+    def _let_speak(self, own_voice: Callable[[Scorer], None]) -> None:
         with self._pipeline.lock:
-            self._pipeline.judge.scorer.use(forest, version)
+            own_voice(self._pipeline.judge.scorer)
 
     def _tell(self, **changes: Any) -> None:
         assert self.job is not None

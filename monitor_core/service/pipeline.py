@@ -17,6 +17,7 @@ from itertools import groupby
 
 import numpy as np
 
+from monitor_core.detection.scorer import FOREST
 from monitor_core.frame import Frame, IntArray, concat
 from monitor_core.incidents import Incident
 from monitor_core.labels import Label
@@ -26,7 +27,7 @@ from monitor_core.service.clock import Clock
 from monitor_core.service.counters import Counters
 from monitor_core.service.judge import Judge
 from monitor_core.service.labelling import add_label, record_of
-from monitor_core.service.score_spread import ScoreSpread
+from monitor_core.service.score_spread import ScoreSpread, VoteSpread
 from monitor_core.service.storing import Judged, Storing, split_by_entry
 from monitor_core.storage.journal import Entry, EntryKind, Journal
 from monitor_core.storage.state import Decided, KnownHost, StateStore
@@ -78,7 +79,7 @@ class Pipeline:
         self.judge = judge
         self.lock = threading.RLock()
         self.known: dict[str, KnownHost] = {}
-        self.score_spread = ScoreSpread()
+        self.score_spread, self.vote_spread = ScoreSpread(), VoteSpread()
         self.scored_position = 0
         self.last_error: str | None = None
         self._waiting: queue.SimpleQueue[Accepted | None] = queue.SimpleQueue()
@@ -111,6 +112,11 @@ class Pipeline:
     def is_full(self) -> bool:
         """More is acknowledged and not yet scored than should lie in memory: whoever can wait should."""
         return self._unscored >= MOST_UNSCORED
+
+    @property
+    def is_scoring(self) -> bool:
+        """Is anything acknowledged and not yet scored? Who computes in the background then rests."""
+        return self._unscored > 0
 
     def _let_in(self, entry: Accepted) -> None:
         with self._counting:
@@ -290,6 +296,8 @@ class Pipeline:
             for item in judged:
                 self._listeners.outcome(item.frame, item.scores)
                 self.score_spread.add(item.frame.time, item.scores.score)
+                votes = item.scores.by_detector[:, FOREST]
+                self.vote_spread.add(item.frame.time, votes, item.scores.model_version)
         self._counters.decided.put(len(self.judge.desk.open))
         self._counters.count_quiet(self.judge.take_kept_quiet())
         self._tell_listeners(decided)

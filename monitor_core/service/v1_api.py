@@ -1,4 +1,4 @@
-"""/api/v1 and what the pages ask beside it: state, fleet, hosts, series, incidents, models, jobs, system."""
+"""/api/v1 and what the pages ask beside it: state, fleet, hosts, series, incidents, system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from fastapi import APIRouter, Body
 from fastapi.responses import Response
 
 from monitor_core import __version__
-from monitor_core.detection.model_registry import ModelDamaged
 from monitor_core.incidents import IllegalMove, Incident, State
 from monitor_core.incidents import acknowledge as acknowledged
 from monitor_core.metrics import METRICS
@@ -19,9 +18,7 @@ from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service, today
 from monitor_core.service.labelling import label_view
 from monitor_core.service.labels_api import MAX_NOTE, row_id
-from monitor_core.service.learning import AlreadyTraining, job_view
 from monitor_core.service.original_api import csv_response, host_name, isoformat, json, points, when
-from monitor_core.service.score_spread import HOUR_MS, HOURS
 from monitor_core.storage.state import LABEL_CHOICES, Decided
 
 DAY_MS = 86_400_000
@@ -33,8 +30,7 @@ EARLIER = 20
 def router(service: Service) -> APIRouter:
     """Everything under /api but the stream."""
     routes = APIRouter(prefix="/api")
-    labels = labels_api.router(service)
-    for part in (_overview(service), _hosts(service), _incidents(service), labels, _models(service)):
+    for part in (_overview(service), _hosts(service), _incidents(service), labels_api.router(service)):
         routes.include_router(part)
     return routes
 
@@ -72,7 +68,7 @@ def _hosts(service: Service) -> APIRouter:
 
     @routes.get("/hosts", summary="Every host with its newest sample")
     async def hosts() -> Response:
-        return json({"hosts": await asyncio.to_thread(_hosts_view, service)})
+        return json({"hosts": await asyncio.to_thread(hosts_view, service)})
 
     @routes.get("/series", summary="One host over time, from the finest tier that fits")
     async def series(host: str, start: str | None = None, stop: str | None = None, max_points: int = 1_000) -> Response:
@@ -160,40 +156,6 @@ def _incidents(service: Service) -> APIRouter:
     return routes
 
 
-def _models(service: Service) -> APIRouter:
-    routes = APIRouter(prefix="/v1", tags=["models"])
-
-    @routes.get("/models", summary="Versions, what they learned from, how unusual normal is")
-    async def models() -> Response:
-        return json(await asyncio.to_thread(_models_view, service))
-
-    @routes.post("/models/train", summary="Retrain in the background", status_code=202)
-    async def train() -> Response:
-        reason = service.learning.why_not()
-        if reason is not None:
-            raise Problem(409, reason)
-        try:
-            return json(job_view(service.learning.start("by hand")), 202)
-        except AlreadyTraining as error:
-            raise Problem(409, "A training is already running.", job=job_view(error.job)) from None
-
-    @routes.post("/models/{version}/activate", summary="Let this version speak from now on")
-    async def activate(version: int) -> Response:
-        if version not in service.learning.registered():
-            raise Problem(404, "No such version.")
-        try:
-            await asyncio.to_thread(service.learning.activate, version)
-        except ModelDamaged as error:
-            raise Problem(409, f"It stays as it is: {error}.") from None
-        return json({"active": version})
-
-    @routes.get("/jobs", summary="The training that runs, or the last one")
-    async def jobs() -> Response:
-        return json({"jobs": [job_view(service.learning.job)] if service.learning.job else []})
-
-    return routes
-
-
 def _state(service: Service) -> dict[str, Any]:
     now = service.clock.now_ms()
     earlier = service.state.incidents(now - DAY_MS, now + 1, state=State.RESOLVED, limit=EARLIER)
@@ -206,7 +168,7 @@ def _state(service: Service) -> dict[str, Any]:
         "watching_since": min(first_seen, default=service.started_at),
         "public_url": service.settings.public_url,
         "metrics": views.metrics_view([service.settings.limits().get(key) for key in METRICS]),
-        "hosts": _hosts_view(service),
+        "hosts": hosts_view(service),
         "incidents": sorted(service.judge.desk.open.values(), key=lambda incident: -incident.opened_at),
         "earlier": earlier,
         "today": today(service.counters, service.state, [channel.name for channel in service.channels]),
@@ -224,7 +186,8 @@ def _history_view(service: Service) -> dict[str, Any]:
     return {"state": "done" if min(progress) >= 1 else "filling", "progress": round(min(progress), 3)}
 
 
-def _hosts_view(service: Service) -> list[dict[str, Any]]:
+def hosts_view(service: Service) -> list[dict[str, Any]]:
+    """Every known host with what it showed last."""
     with service.pipeline.lock:
         known = dict(service.pipeline.known)
         return views.hosts_view(known, service.live, service.judge.scorer.state, service.clock.now_ms())
@@ -263,46 +226,3 @@ def _acknowledge(service: Service, incident_id: int, note: str | None) -> Incide
         service.judge.desk.replace_open(changed)
     service.live.incidents()
     return changed
-
-
-def _models_view(service: Service) -> dict[str, Any]:
-    learning = service.learning
-    hosts = _hosts_view(service)
-    taught = [
-        {
-            "host": host["name"],
-            "simulated": host["simulated"],
-            "history_ms": host["history_ms"],
-            "stage": views.stage_of(host["warm"], host["history_ms"]),
-            "progress": host["warm"] if host["warm"] < 1 else min(1.0, host["history_ms"] / (7 * DAY_MS)),
-        }
-        for host in hosts
-    ]
-    versions = [
-        {
-            "version": info.version,
-            "created_at": info.created_at,
-            "active": info.version == learning.active,
-            "samples": info.samples,
-            "hosts": info.hosts,
-            "simulated": info.simulated,
-            "from": info.start,
-            "to": info.stop,
-            "reason": info.reason,
-            "seconds": info.seconds,
-            "unusual_share": info.unusual_share,
-        }
-        for info in learning.versions()
-    ]
-    threshold, window = service.settings.alarm_score, HOURS * HOUR_MS
-    return {
-        "active": learning.active,
-        "models": versions,
-        "damaged": learning.damaged,
-        "training_data": taught,
-        "scores": service.pipeline.score_spread.view() | {"threshold": threshold, "window_ms": window},
-        "job": job_view(learning.job),
-        "can_train": learning.why_not() is None,
-        "why_not": learning.why_not(),
-        "next_training_at": service.scheduler.next_run_at("Train"),
-    }

@@ -6,7 +6,7 @@ pytestmark = pytest.mark.browser
 # the axis of the first chart in ms, which Plotly keeps as numbers or as text
 SHOWN = """document.querySelector('.sim-plot-metric').layout.xaxis.range
   .map((at) => typeof at === 'number' ? at : Date.parse(at.replace(' ', 'T') + 'Z'))"""
-CAUGHT_MS = 150_000
+CAUGHT_MS, TRAINED_MS = 150_000, 120_000
 
 
 def test_a_deep_link_as_the_first_request_shows_its_page(page, product):
@@ -49,11 +49,52 @@ def test_a_retrain_is_clicked_through_to_the_new_version(page, product):
     page.wait_for_selector(".sim-primary:not([disabled])")
     before = page.locator("tbody tr:has(button)").count()
     page.click("text=Retrain now")
-    page.wait_for_selector("[data-state='done']:has-text('is ready and watching')", timeout=60_000)
+    page.wait_for_selector("[data-state='done']:has-text('is ready and watching')", timeout=TRAINED_MS)
     page.wait_for_function(f"document.querySelectorAll('tbody tr button').length > {before}")
     page.locator("text=Activate").last.click()
     page.locator("text=Really watch with").click()
     page.wait_for_selector("tr:has-text('watching') >> text=/^1/")
+
+
+def test_a_version_waits_is_promoted_and_rolled_back(page, product):
+    page.goto(f"{product.url}/models")
+    page.wait_for_selector(".sim-primary:not([disabled])")
+    before = page.inner_text("h2:has-text('Watching: version')")
+    page.check("text=ask me before it speaks")
+    page.click("text=Retrain now")
+    page.wait_for_selector("[data-state='done']:has-text('waits for you')", timeout=TRAINED_MS)
+    assert page.inner_text("h2:has-text('Watching: version')") == before
+    page.wait_for_selector(".sim-compare >> text=incidents opened")
+    page.click("button:has-text('Promote')")
+    page.click("button:has-text('Really watch with')")
+    page.wait_for_selector(f"h2:has-text('Watching: version'):not(:has-text('{before}'))")
+    page.click("button:has-text('Roll back to')")
+    page.click("button:has-text('Really go back to')")
+    page.wait_for_selector(f"h2:has-text('{before}')")
+    assert page.locator(".sim-spoken li").first.inner_text().count("rolled back to") == 1
+
+
+def test_a_span_is_excluded_and_learned_from_again(page, product):
+    page.goto(f"{product.url}/models")
+    page.select_option(".sim-exclude select", "web-1")
+    page.fill("[aria-label='From']", "2026-01-01T10:00")
+    page.fill("[aria-label='To']", "2026-01-01T11:00")
+    page.fill("[aria-label='Why']", "load test")
+    page.click("button:has-text('Exclude')")
+    page.wait_for_selector(".sim-spoken >> text=load test")
+    page.click("text=Learn from it again")
+    page.wait_for_selector("text=Nothing is excluded.")
+
+
+def test_a_link_to_a_host_at_a_time_shows_that_time(page, product):
+    now = page.evaluate("Date.now()")
+    start, stop = now - 3 * 3_600_000, now - 3 * 3_600_000 + 600_000
+    page.goto(f"{product.url}/host?host=web-2&from={start}&to={stop}")
+    page.wait_for_selector("[data-key='6h'][aria-pressed='true']")
+    page.wait_for_selector(".sim-plot-metric .main-svg")
+    page.wait_for_function(f"(([from, to]) => to - from < 1_900_000)({SHOWN})")
+    shift = page.evaluate(f"new Date({start}).getTimezoneOffset()") * 60_000
+    assert page.evaluate(SHOWN) == pytest.approx([start - 600_000 - shift, stop + 600_000 - shift], abs=1_000)
 
 
 def test_a_simulated_fault_is_caught_and_shown(page, product):

@@ -26,10 +26,13 @@ export async function draw(app) {
   return page.load();
 }
 
+/** The shortest range that begins before `from` (ms), an hour when nothing was asked for. */
+const rangeBackTo = (from) => (from ? Object.keys(RANGES).find((key) => RANGES[key][1] > 1.1 * (Date.now() - from)) ?? "30d" : "1h");
+
 class Host {
   constructor(app, name) {
     Object.assign(this, { app, name, host: app.state.hosts.find((host) => host.name === name) });
-    this.range = RANGES[app.query.get("range")] ? app.query.get("range") : "1h";
+    this.range = RANGES[app.query.get("range")] ? app.query.get("range") : rangeBackTo(Number(app.query.get("from")));
     this.incidents = app.state.incidents.filter((incident) => incident.host === name);
     this.labels = Object.fromEntries(app.state.metrics.map((metric) => [metric.key, metric.label]));
     this.pill = livePill();
@@ -55,11 +58,13 @@ class Host {
     this.say();
     this.drawSide();
     await this.loadSeries();
+    const [from, to] = ["from", "to"].map((key) => Number(this.app.query.get(key)));
+    if (from && to >= from) await this.charts.look(from, to);
   }
 
   async choose(range) {
     this.range = range;
-    this.app.remember({ range });
+    this.app.remember({ range, from: null, to: null });
     this.schedule();
     await this.loadSeries();
   }

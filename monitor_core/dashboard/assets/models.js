@@ -1,6 +1,7 @@
-// Models: what the detectors have learned, how unusual normal is, and retraining by hand.
+// Models: which version speaks and which one waits, what the detectors have learned, and retraining by hand.
 
 import { get, post } from "./lib/api.js";
+import { challengerCard, championCard, excludedCard, historyCard } from "./lib/champion.js";
 import { h, show } from "./lib/dom.js";
 import { absolute, lasted, moment, number, plural } from "./lib/format.js";
 import { bar, button, card, header, livePill, nothing, simulatedTag, since, tag } from "./lib/parts.js";
@@ -8,7 +9,7 @@ import { CONFIG, layout, plotly } from "./lib/plot.js";
 import { Stream } from "./lib/stream.js";
 import { colour } from "./lib/theme.js";
 
-const STEPS = ["reading", "features", "fitting", "judging", "ready"];
+const STEPS = ["reading", "features", "fitting", "comparing", "ready"];
 const REFETCH_MS = 30_000;
 
 export async function draw(app) {
@@ -22,12 +23,17 @@ class Models {
     this.app = app;
     this.pill = livePill();
     this.retrain = button("Retrain now", () => this.train(), { class: "sim-button sim-primary", disabled: true });
-    this.head = header(this.pill.node, this.retrain);
+    this.ask = h("input", { type: "checkbox" });
+    const ask = h("label", { class: "sim-check", title: "The new version waits for you even if it is no worse" }, this.ask, "ask me before it speaks");
+    this.head = header(this.pill.node, ask, this.retrain);
     [this.progress, this.taught, this.versions] = [h("div", { "aria-live": "polite" }), h("div"), h("div")];
+    [this.champion, this.challenger, this.history, this.excluded] = [h("div"), h("div"), h("div"), h("div")];
     this.plot = h("div", { class: "sim-plot", style: { height: "240px" } });
     this.empty = h("div");
     const scores = card("How unusual is normal?", h("span", {}, "scores of the last 6 hours, log scale"), this.empty, this.plot);
-    app.root.append(this.head.node, this.progress, h("div", { class: "sim-halves" }, scores, this.taught), this.versions);
+    const halves = (...parts) => h("div", { class: "sim-halves" }, parts);
+    app.root.append(this.head.node, this.progress, halves(this.champion, this.challenger), halves(scores, this.taught), this.versions,
+      halves(this.history, this.excluded));
     this.stream = new Stream("topic=models", { job: (job) => this.takeJob(job), incidents: () => {}, notices: (data) => this.app.notices.say(data.notices) },
       (word) => this.pill.say(word === "stale" ? "live" : word, null), () => this.load());
     this.timer = setInterval(() => this.load(), REFETCH_MS);
@@ -43,17 +49,18 @@ class Models {
     }
     this.say();
     this.takeJob(this.model.job, false);
+    this.drawWhoSpeaks();
     this.drawTaught();
     this.drawVersions();
     await this.drawScores();
   }
 
   say() {
-    const { active, models, next_training_at: next, can_train: can, why_not: why } = this.model;
+    const { active, champion, models, next_training_at: next, can_train: can, why_not: why } = this.model;
     const own = models.find((model) => model.version === active);
     const after = next ? ` · next training ${moment(next, this.stream.now())}` : "";
     const text = own
-      ? `Version ${active} is watching since ${moment(own.created_at)} · trained on ${number(own.samples)} normal samples of ${plural(own.hosts, "host")}${own.simulated ? ", simulated ones among them" : ""}${after}`
+      ? `Version ${active} is watching since ${moment(champion?.since ?? own.created_at)} · trained on ${number(own.samples)} normal samples of ${plural(own.hosts, "host")}${own.simulated ? ", simulated ones among them" : ""}${after}`
       : `No version yet: limits and the robust z-score watch alone.${why ? ` ${why}` : " The first one is trained by itself within a minute."}`;
     this.head.say(null, "Models", text);
     this.retrain.disabled = !can || this.job?.state === "running";
@@ -63,7 +70,7 @@ class Models {
   async train() {
     this.retrain.disabled = true;
     try {
-      this.takeJob(await post("/api/v1/models/train"));
+      this.takeJob(await post(`/api/v1/models/train${this.ask.checked ? "?promote=ask" : ""}`));
     } catch (error) {
       this.progress.replaceChildren(card(null, null, nothing(error.message)));
       this.retrain.disabled = false;
@@ -82,10 +89,22 @@ class Models {
   jobCard(job) {
     const steps = STEPS.map((step, i) => [i ? " → " : "", step === job.step && job.state === "running" ? h("b", {}, step) : step]);
     const done = job.finished_at ? `took ${lasted(job.finished_at - job.started_at)}, ended ${moment(job.finished_at)}` : `${Math.round(job.progress * 100)} %`;
-    const title = { running: "Training a new version", done: `Version ${job.version} is ready and watching`, failed: "The training did not succeed" }[job.state];
+    const speaks = ["first", "no_worse", null, undefined].includes(job.promotion);
+    const title = { running: "Training a new version", done: `Version ${job.version} is ready and ${speaks ? "watching" : "waits for you"}`, failed: "The training did not succeed" }[job.state];
     return h("section", { class: "sim-card sim-progress", "data-state": job.state },
       h("div", {}, h("h2", {}, title), h("p", { class: "sim-small" }, job.state === "running" ? steps : job.message)),
       bar(job.progress, job.state === "failed" ? "critical" : job.state === "done" ? "ok" : "accent"), h("span", { class: "sim-muted" }, done));
+  }
+
+  drawWhoSpeaks() {
+    const { model, app } = this;
+    const { champion, predecessor, drift, challenger, compared, history, excluded } = model;
+    const now = this.stream.now();
+    const changed = () => this.load();
+    show(this.champion, [champion, predecessor, drift], () => championCard(model, now, changed));
+    show(this.challenger, [champion, challenger, compared], () => challengerCard(app, model, now, changed));
+    show(this.history, history, () => historyCard(model, now));
+    show(this.excluded, excluded, () => excludedCard(app, model, now, changed));
   }
 
   drawTaught() {
@@ -99,8 +118,8 @@ class Models {
   }
 
   drawVersions() {
-    const { models, active } = this.model;
-    show(this.versions, [models, active], () => card("Versions", models.length ? "an older one stays one click away" : null,
+    const { models, active, challenger } = this.model;
+    show(this.versions, [models, active, challenger?.version], () => card("Versions", models.length ? "an older one stays one click away" : null,
       models.length ? h("div", { class: "sim-scroll" }, h("table", { class: "sim-table" }, h("thead", {}, h("tr", {}, ["Version", "Trained", "Why", "Normal samples", "Hosts", "Took", ""].map((text, i) => h("th", { class: i > 1 && i < 6 ? "sim-wide" : "" }, text)))),
         h("tbody", {}, models.map((model) => this.versionRow(model, active))))) : nothing("No version yet.", "It is trained as soon as there is history to learn from.")));
   }
@@ -118,7 +137,7 @@ class Models {
       await this.load();
     };
     const wide = { class: "sim-wide sim-muted" };
-    return h("tr", {}, h("td", {}, h("b", {}, String(model.version)), " ", model.version === active ? tag("watching", "ok") : null, simulatedTag(model.simulated)),
+    return h("tr", {}, h("td", {}, h("b", {}, String(model.version)), " ", model.version === active ? tag("watching", "ok") : model.version === this.model.challenger?.version ? tag("waits", "warning") : null, simulatedTag(model.simulated)),
       h("td", { title: absolute(model.created_at) }, since(model.created_at, this.stream.now())), h("td", wide, model.reason),
       h("td", wide, number(model.samples)), h("td", wide, String(model.hosts)), h("td", wide, `${model.seconds.toFixed(1)} s`),
       h("td", { class: "sim-right" }, model.version === active ? null : button("Activate", act)));

@@ -199,6 +199,16 @@ export class HostCharts {
     this.metrics.forEach((each) => this.drawRibbon(each));
   }
 
+  /** Show [from, to], ms, with as much before and behind it, at least five minutes. */
+  async look(from, to) {
+    const pad = Math.max(300_000, to - from);
+    this.zoomed = true;
+    this.view = [local(from - pad), local(to + pad)];
+    const Plotly = await plotly();
+    for (const room of this.metrics) if (room.listening) await this.relayout(Plotly, room, { "xaxis.range": this.view });
+    this.metrics.forEach((each) => this.series && this.drawRibbon(each));
+  }
+
   async reset() {
     this.zoomed = false;
     const Plotly = await plotly();
