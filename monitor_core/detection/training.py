@@ -146,17 +146,17 @@ def _mean_path(samples: np.ndarray) -> FloatArray:
 
 
 def host_models(
-    minutes: Mapping[str, tuple[IntArray, FloatArray]],
+    minutes: Iterable[tuple[str, tuple[IntArray, FloatArray]]],
     spans: Spans,
     metrics: MetricTable,
     pause: Callable[[], None] = lambda: None,
 ) -> HostModels | None:
-    """The neighbours' models of all hosts that have an hour of normal minutes: (time [n], means [n, m]) by host.
+    """The neighbours' models of all hosts that have an hour of normal minutes: (host, (time [n], means [n, m])).
 
     `spans` (ms UTC, by host) is what nobody should take for normal. None: no host has enough.
     """
     hosts, models = [], []
-    for host, (minute, means) in minutes.items():
+    for host, (minute, means) in minutes:
         normal = np.ones(len(minute), dtype=np.bool_)
         for start, stop in spans.get(host, ()):
             normal &= (minute < start) | (minute > stop)

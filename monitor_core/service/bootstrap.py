@@ -29,6 +29,7 @@ from monitor_core.service.counters import Counters
 from monitor_core.service.gathering import Gathering
 from monitor_core.service.history import RECENT_MS, History
 from monitor_core.service.judge import Judge
+from monitor_core.service.labelling import labelled_spans
 from monitor_core.service.learning import Job, Learning, job_view
 from monitor_core.service.live import Live
 from monitor_core.service.pipeline import Listeners, Pipeline
@@ -155,12 +156,17 @@ class Service:
             self.on_store_change()
 
     def train_first(self) -> None:
-        """The first version is trained by itself as soon as there is something to learn from."""
+        """The first version is trained by itself as soon as there is something to learn from; on a host's first day again
+        whenever its history has doubled."""
         busy = self.learning.job is not None and self.learning.job.state == "running"
         filling = any(c.progress is not None and c.progress < 1 for c in self.collectors)
         able = not busy and not filling and self.storing.away is None
-        if able and not self.learning.active and self.learning.training_set():
+        if not able:
+            return
+        if not self.learning.active and self.learning.training_set():
             self.learning.start("first")
+        elif self.settings.train_at_hour >= 0 and self.learning.has_grown():
+            self.learning.start("scheduled")
 
     def _fill_latest(self, now: int) -> None:
         """Show what was last known until the first sample arrives."""
@@ -250,6 +256,7 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
         spacing_ms=LEVELS_APART * interval_ms,
         interval_ms=interval_ms,
         new_judge=lambda: build_judge(settings),
+        labelled=lambda start, stop: labelled_spans(state, start, stop),
     )
     sources = [*_own_sources(settings), *extra_sources]
     collectors = [Collector(source, pipeline, clock, interval_ms) for source in sources]

@@ -106,7 +106,7 @@ class Trainer:
             self._judge.scorer.use(training.fit(table), self._version, self._models(spans, now))
 
     def _models(self, spans: Spans, now: int) -> HostModels | None:
-        found = {host: self._minutes.of(host, now) for host in self._minutes.hosts()}
+        found = [(host, self._minutes.of(host, now)) for host in self._minutes.hosts()]
         return training.host_models(found, spans, self._judge.scorer.metrics)
 
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from monitor_core.detection.label_rules import culprits
-from monitor_core.incidents import Incident
+from monitor_core.incidents import Incident, Kind
 from monitor_core.labels import Label, Labelled, effect
-from monitor_core.storage.state import Decided, TimelineEvent
+from monitor_core.storage.state import Decided, StateStore, TimelineEvent
 
 
 def record_of(incident: Incident, label: Label | None, at: int, note: str | None, before: Labelled | None) -> Labelled:
@@ -48,3 +48,12 @@ def tally(records: Sequence[Labelled]) -> dict[str, int]:
 def label_view(record: Labelled | None) -> dict[str, Any] | None:
     """The record with the sentence of what it changes."""
     return None if record is None else asdict(record) | {"effect": effect(record)}
+
+
+def labelled_spans(state: StateStore, start: int, stop: int) -> list[tuple[str, int, int, str]]:
+    """(host, from, to, label) of the labelled abnormal incidents that were open in [start, stop), ms UTC."""
+    return [
+        (found.host, found.opened_at, found.resolved_at or stop, found.label)
+        for found in state.incidents(start, stop, limit=10_000)
+        if found.label is not None and found.kind is Kind.ABNORMAL
+    ]

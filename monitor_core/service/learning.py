@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -17,15 +17,20 @@ import numpy as np
 
 from monitor_core.detection import comparison, drift, training
 from monitor_core.detection.comparison import UNLABELLED, Comparison, Labelled, Promotion
-from monitor_core.detection.detectors import isolation_forest
+from monitor_core.detection.detectors import isolation_forest, neighbours
 from monitor_core.detection.detectors.isolation_forest import Forest
+from monitor_core.detection.detectors.neighbours import HostModels
 from monitor_core.detection.drift import Drift
+from monitor_core.detection.minute_history import minute_means
 from monitor_core.detection.model_registry import ModelDamaged, ModelInfo, ModelRegistry
+from monitor_core.detection.multiscale import BUCKET_MS
 from monitor_core.detection.scorer import Scorer
-from monitor_core.frame import BoolArray, FloatArray, Frame
+from monitor_core.detection.training import Spans
+from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray
 from monitor_core.incidents import Incident, Kind
 from monitor_core.labels import NORMAL_HISTORY
-from monitor_core.scores import Scores
+from monitor_core.metrics import CATALOGUE_TABLE
+from monitor_core.scores import NEIGHBOURS, Scores
 from monitor_core.service import replaying
 from monitor_core.service.breath import Breath
 from monitor_core.service.clock import Clock
@@ -45,8 +50,6 @@ MAX_HOSTS = 200
 MIN_ROWS = 500
 STEPS = ("reading", "features", "fitting", "comparing", "ready")
 MARGIN_MS = 5 * 60_000
-
-Spans = Mapping[str, Sequence[tuple[int, int]]]
 
 
 class AlreadyTraining(Exception):
@@ -229,6 +232,8 @@ class Learning:
         self._tell(step="fitting", progress=0.4, message=f"fitting {training.TREES} trees to {len(table):,} samples")
         forest = training.fit(table, pause=self._pause)
         unusual, votes = self._own_votes(forest, table)
+        self._tell(progress=0.5, message="comparing every host with its own past")
+        models = self._models(chosen)
         info = ModelInfo(
             version=self._registry.next_version(),
             created_at=self._clock.now_ms(),
@@ -242,8 +247,29 @@ class Learning:
             unusual_share=round(unusual, 5),
             votes=votes,
         )
-        self._registry.save(info, forest)
+        self._registry.save(info, forest, {NEIGHBOURS: models.arrays()} if models else None)
         return info, chosen
+
+    def _models(self, chosen: TrainingSet) -> HostModels | None:
+        """What every host usually does, from up to three weeks of minutes; real hosts first."""
+        now = chosen.stop
+        known = sorted(self._pipeline.known.values(), key=lambda host: (host.simulated, host.name))
+        hosts = [host.name for host in known if now - host.first_sample >= MIN_HISTORY_MS][:MAX_HOSTS]
+        past = replace(chosen, hosts=tuple(hosts), start=now - neighbours.HISTORY_MS)
+        minutes = ((host, self._minutes(host, past)) for host in hosts)
+        return training.host_models(minutes, self._abnormal_spans(past), CATALOGUE_TABLE, self._pause)
+
+    def _minutes(self, host: str, past: TrainingSet) -> tuple[IntArray, FloatArray]:
+        found = self._store.series(host, past.start, past.stop, neighbours.HISTORY_MS // BUCKET_MS + 1)
+        return minute_means(found.time, found.mean)
+
+    def has_grown(self) -> bool:
+        """Has some host twice the history that it had when the version that speaks was trained? For the first day."""
+        if not self.active:
+            return False
+        now, info = self._clock.now_ms(), self._registry.info(self.active)
+        ages = [now - host.first_sample for host in self._pipeline.known.values()]
+        return any(age <= DAY_MS and neighbours.is_due(age, max(age - (now - info.created_at), 0)) for age in ages)
 
     def _own_votes(self, forest: Forest, table: FloatArray) -> tuple[float, tuple[int, ...]]:
         """What the forest makes of its own training rows: the share that is unusual, and how its votes are spread."""

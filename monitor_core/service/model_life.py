@@ -13,8 +13,11 @@ from dataclasses import asdict, dataclass
 import msgspec
 
 from monitor_core.detection.comparison import Promotion
+from monitor_core.detection.detectors.neighbours import HostModels
 from monitor_core.detection.model_registry import ModelDamaged, ModelRegistry
 from monitor_core.detection.scorer import Scorer
+from monitor_core.metrics import METRICS
+from monitor_core.scores import NEIGHBOURS
 from monitor_core.service.clock import Clock
 from monitor_core.storage.state import StateStore
 
@@ -49,7 +52,12 @@ class Life:
 def voice(registry: ModelRegistry, version: int) -> Callable[[Scorer], None]:
     """Everything that the version needs to speak, read and checked; call it with a scorer. Raises ModelDamaged."""
     _, forest = registry.load(version)
-    return lambda scorer: scorer.use(forest, version)
+    arrays = registry.extra(version, NEIGHBOURS)
+    try:
+        models = HostModels.from_arrays(arrays, len(METRICS)) if arrays else None
+    except ValueError as error:
+        raise ModelDamaged(f"model version {version}: {error}") from error
+    return lambda scorer: scorer.use(forest, version, models)
 
 
 def predecessor(spoken: Sequence[Spoken]) -> int | None:

@@ -69,7 +69,7 @@ def models_of(frame):
     minutes = MinuteHistory()
     minutes.take(frame)
     end = int(frame.time.max()) + 60_000
-    return host_models({host: minutes.of(host, end) for host in frame.hosts}, {}, CATALOGUE_TABLE)
+    return host_models([(host, minutes.of(host, end)) for host in frame.hosts], {}, CATALOGUE_TABLE)
 
 
 KNOWN = models_of(steady(("a", "b"), start=T0 - 4 * 86_400_000, n=4 * 1_440, step=60_000, seed=3))

@@ -12,7 +12,7 @@ nearest in this metric alone. The level is the root of the sum of the eight larg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -75,6 +75,22 @@ class HostModels:
         self.hosts, self.model = tuple(hosts), model
         self._places = {host: place for place, host in enumerate(hosts)}
         self._voices = np.append(voice(model.lasted_ms), 0.0)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For the registry."""
+        own = {field.name: getattr(self.model, field.name) for field in fields(Neighbours)}
+        return own | {"hosts": np.array(self.hosts, dtype=np.str_)}
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, np.ndarray], metrics: int) -> HostModels:
+        """Inverse of `arrays`. Raises ValueError when they are not those of so many metrics."""
+        missing = [field.name for field in fields(Neighbours) if field.name not in arrays]
+        if missing or "hosts" not in arrays:
+            raise ValueError("the neighbours' arrays are not complete")
+        model = Neighbours(**{field.name: arrays[field.name] for field in fields(Neighbours)})
+        if model.rows.shape != (len(arrays["hosts"]), metrics, BLOCKS, ROWS):
+            raise ValueError("the neighbours' arrays are of another shape")
+        return HostModels([str(host) for host in arrays["hosts"]], model)
 
     def places(self, hosts: Sequence[str]) -> IntArray:
         """[n] which model is each host's; -1: none."""
