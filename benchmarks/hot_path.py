@@ -46,7 +46,8 @@ class RunningService:
         own = {"DATA_DIR": self._folder, "COLLECT_THIS_HOST": "false", "TRAIN_AT_HOUR": "-1", **environ}
         command = [sys.executable, "-m", "monitor_core", "--port", str(self.port)]
         self._process = subprocess.Popen(command, cwd=ROOT, env={**own_environ(), **own}, stderr=subprocess.DEVNULL)
-        self._usage = psutil.Process(self._process.pid)
+        self.pid = self._process.pid
+        self._usage = psutil.Process(self.pid)
         while not self._is_up():
             time.sleep(0.1)
 

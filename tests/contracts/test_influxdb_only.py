@@ -43,6 +43,18 @@ def test_points_without_a_host_are_those_of_default(store):
     assert len(store.series("web-1", T0, T0 + HOUR, 2_000).time) == 1
 
 
+def test_samples_that_fit_are_read_in_one_request_and_one_more_makes_buckets(store, monkeypatch):
+    store.health()
+    store._connection.write(store._buckets.raw, original_lines(100))
+    asked, query = [], store._connection.query
+    monkeypatch.setattr(store._connection, "query", lambda *question: asked.append(question) or query(*question))
+    fits = store.series("default", T0 + 3_000, T0 + HOUR, 99)
+    assert (fits.bucket_ms, fits.time[0], len(fits.time), len(asked)) == (0, T0 + 3_000, 99, 1)
+    more = store.series("default", T0 + 3_000, T0 + HOUR, 98)
+    assert more.bucket_ms > 0
+    assert more.count[:, 0].sum() == 99
+
+
 def test_what_was_there_before_is_rolled_up_little_by_little(store):
     store.health()
     store._connection.write(store._buckets.raw, original_lines())

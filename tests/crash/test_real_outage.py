@@ -14,7 +14,7 @@ import pytest
 from monitor_core.storage.influxdb.connection import Connection
 from monitor_core.storage.influxdb.store import InfluxStore
 from tests.crash.test_kill import Killable
-from tests.crash.test_outage import PER_POST, store_of, ticks, wait_until
+from tests.crash.test_outage import PER_POST, post, store_of, ticks, wait_until
 
 pytestmark = [pytest.mark.crash, pytest.mark.external_service]
 TOKEN, ORG, SECONDS = "token-of-this-test", "monitor", 600
@@ -70,9 +70,9 @@ def test_a_real_server_that_is_killed_and_comes_back_has_everything(tmp_path):
     service.start()
     start = time.time_ns() // 1_000_000 - SECONDS * 1000
     bodies = list(ticks(SECONDS, start))
-    acknowledged = sum(service.post(body) for body in bodies[:20])
+    acknowledged = sum(post(service, body) for body in bodies[:20])
     server.kill()
-    acknowledged += sum(service.post(body) for body in bodies[20:])
+    acknowledged += sum(post(service, body) for body in bodies[20:])
     wait_until(lambda: store_of(service)["backlog_samples"] >= acknowledged - 20 * PER_POST)
     assert not store_of(service)["reachable"]
     server.start()

@@ -13,6 +13,7 @@ from typing import Any
 
 from monitor_core.frame import DEFAULT_HOST
 from monitor_core.storage.influxdb.connection import instant, span
+from monitor_core.storage.timeseries import TIER_MS, Tier
 
 SAMPLES, ANOMALIES = "system_metrics", "anomalies"
 RAW = "raw"
@@ -55,15 +56,18 @@ def counts(bucket: str, fields: Sequence[str], start: int, stop: int, host: str 
     return Question(text, _range(bucket, start, stop) | params)
 
 
-def band_and_count(
-    minutes: str, bands: Sequence[str], bucket: str, fields: Sequence[str], start: int, stop: int, host: str
+def band_and_samples(
+    minutes: str, bands: Sequence[str], bucket: str, fields: Sequence[str], start: int, stop: int, host: str, most: int
 ) -> Question:
-    """What a raw chart needs to know first, in one request: the expected range per minute, and how much there is."""
+    """What a raw chart needs, in one request: the expected range of every minute that [start, stop) touches, and of
+    each field the first `most` points."""
     params, which = _hosts([host])
-    band = f"{_source(SAMPLES, bands, which, 'minutes')} |> {_keep('_time', '_value', '_field', 'host')}"
-    count = f"{_source(SAMPLES, fields, which)} |> count() |> {_keep('_value', '_field', 'host')}"
-    text = f'{band} |> yield(name: "band")\n{count} |> yield(name: "count")'
-    return Question(text, _range(bucket, start, stop) | params | {"minutes": minutes})
+    kept = _keep("_time", "_value", "_field", "host")
+    band = f'{_source(SAMPLES, bands, which, "minutes", "begin")} |> {kept} |> yield(name: "band")'
+    points = f'{_source(SAMPLES, fields, which)} |> limit(n: most) |> {kept} |> yield(name: "samples")'
+    begin = instant(start - start % TIER_MS[Tier.MINUTE])
+    bound = _range(bucket, start, stop) | params | {"minutes": minutes, "begin": begin, "most": most}
+    return Question(f"{band}\n{points}", bound)
 
 
 def newest(bucket: str, fields: Sequence[str], start: int, stop: int) -> Question:
@@ -96,13 +100,13 @@ def delete_predicate(measurement: str, host: str) -> str:
     return f'_measurement="{measurement}" AND host="{quoted}"'
 
 
-def _source(measurement: str, fields: Sequence[str], which: str, bucket: str = "bucket") -> str:
+def _source(measurement: str, fields: Sequence[str], which: str, bucket: str = "bucket", start: str = "start") -> str:
     tests = [f'r._measurement == "{measurement}"']
     if fields:
         tests.append(_any(f'r._field == "{field}"' for field in fields))
     if which:
         tests.append(which)
-    return f"from(bucket: {bucket}) |> range(start: start, stop: stop) |> filter(fn: (r) => {' and '.join(tests)})"
+    return f"from(bucket: {bucket}) |> range(start: {start}, stop: stop) |> filter(fn: (r) => {' and '.join(tests)})"
 
 
 def _hosts(hosts: Sequence[str] | None) -> tuple[dict[str, str], str]:

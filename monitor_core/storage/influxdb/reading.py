@@ -15,7 +15,7 @@ from monitor_core.storage.influxdb import flux, rollup_points
 from monitor_core.storage.influxdb.connection import Connection
 from monitor_core.storage.influxdb.tables import ONLY, Column, Wide, blocks, wide
 from monitor_core.storage.rollups import Raw, Rollup
-from monitor_core.storage.timeseries import TIER_MS, Tier
+from monitor_core.storage.timeseries import Tier
 
 SCORE, ANOMALY = "score", "anomaly"
 RAW_FIELDS = (*METRICS, SCORE, ANOMALY)
@@ -55,16 +55,15 @@ class Reader:
         question = flux.samples(self._buckets.raw, RAW_FIELDS, start, stop, hosts)
         return self.ask(question, [(ONLY, field) for field in RAW_FIELDS])
 
-    def band_and_count(self, host: str, start: int, stop: int) -> tuple[Rollup, int]:
-        """(the expected range of each minute, how many samples there are of the metric that has most)."""
-        bands, begin = rollup_points.BANDS, start - start % TIER_MS[Tier.MINUTE]
-        question = flux.band_and_count(self._buckets.minute, bands, self._buckets.raw, METRICS, begin, stop, host)
-        columns = [("band", field) for field in bands] + [("count", key) for key in METRICS]
-        found = self.ask(question, columns)
-        has_band = ~np.isnan(found.values[:, : len(bands)]).all(axis=1)
-        counts = found.values[:, len(bands) :]
-        rows = Wide(found.hosts, found.host[has_band], found.time[has_band], found.values[has_band, : len(bands)])
-        return _band_only(rows, None), int(np.nan_to_num(counts).max(initial=0))
+    def band_and_samples(self, host: str, start: int, stop: int, most: int) -> tuple[Rollup, Wide | None]:
+        """(the expected range of each minute, the columns of RAW_FIELDS or None when there are more than `most`)."""
+        bands, raw = rollup_points.BANDS, self._buckets.raw
+        # one more than wanted shows that there are too many, without reading and sending all of them
+        question = flux.band_and_samples(self._buckets.minute, bands, raw, RAW_FIELDS, start, stop, host, most + 1)
+        tables = self.tables(question)
+        band = wide(tables, [("band", field) for field in bands])
+        samples = wide(tables, [("samples", field) for field in RAW_FIELDS])
+        return _band_only(band, None), samples if len(samples.time) <= most else None
 
     def windows(self, host: str | None, start: int, stop: int, width: int) -> dict[str, Rollup]:
         """Buckets of `width` ms computed by the server from raw samples, per host; nothing is known of their band."""

@@ -264,11 +264,11 @@ class InfluxStore:
         return 0 if days is None else reference - int(days * DAY_MS)
 
     def _raw_series(self, host: str, start: int, stop: int, max_points: int) -> Series:
-        band, count = self._reader.band_and_count(host, start, stop)
+        band, samples = self._reader.band_and_samples(host, start, stop, max_points)
         time, low, high = self._pending.band(host, start - start % MINUTE_MS, stop)
         band = rollups.replace_buckets(band, mean_band(time, low, high, MINUTE_MS))
-        if count <= max_points:
-            found = self._reader.raw([host], start, stop).of(host)
+        if samples is not None:
+            found = samples.of(host)
             return raw_series(host, raw_of(found, *_at(found.time, time, low, high)), band)
         width = -(-(stop - start) // max_points)
         found_windows = self._reader.windows(host, start, stop, width).get(host, rollups.empty(_M))
