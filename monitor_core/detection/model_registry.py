@@ -98,7 +98,7 @@ class ModelRegistry:
         """Names of the further groups of arrays that the version has. Raises ModelDamaged."""
         return sorted(self._manifest(version).get("extra", {}))
 
-    def extra(self, version: int, name: str) -> dict[str, npt.NDArray[Any]]:
+    def further(self, version: int, name: str) -> dict[str, npt.NDArray[Any]]:
         """One further group of arrays; empty when the version has none of that name. Raises ModelDamaged."""
         digest = self._manifest(version).get("extra", {}).get(name)
         return self._arrays(version, name, digest) if digest else {}

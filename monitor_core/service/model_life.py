@@ -52,7 +52,7 @@ class Life:
 def voice(registry: ModelRegistry, version: int) -> Callable[[Scorer], None]:
     """Everything that the version needs to speak, read and checked; call it with a scorer. Raises ModelDamaged."""
     _, forest = registry.load(version)
-    arrays = registry.extra(version, NEIGHBOURS)
+    arrays = registry.further(version, NEIGHBOURS)
     try:
         models = HostModels.from_arrays(arrays, len(METRICS)) if arrays else None
     except ValueError as error:

@@ -94,7 +94,7 @@ def test_an_incident_marked_as_real_no_longer_counts_and_counts_again_when_taken
     alert_budget.forgive(state, 0, T0 + 5 * MINUTE, 9.0)
     assert state.sent.sum() == 0
     alert_budget.forgive(state, 0, T0 + 5 * MINUTE, 9.0, -1)
-    assert (state.sent != before).sum() <= 1  # the highest threshold it reached lies on the edge
+    assert (state.sent != before).sum() <= 3  # an incident knows its score, not how much news it was
 
 
 def test_labels_are_worth_something():

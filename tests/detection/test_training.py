@@ -101,7 +101,7 @@ def everything(registry):
     """All that can be loaded of version 1, as bytes."""
     found, loaded = registry.load(1)
     arrays = [getattr(loaded, name) for name in ("roots", "feature", "left", "threshold", "path")]
-    arrays += [array for name in registry.groups(1) for _, array in sorted(registry.extra(1, name).items())]
+    arrays += [array for name in registry.groups(1) for _, array in sorted(registry.further(1, name).items())]
     return found, registry.info(1), registry.comparison(1), [(array.dtype.str, array.tobytes()) for array in arrays]
 
 
@@ -120,11 +120,11 @@ def test_further_arrays_are_kept_beside_the_forest_bit_for_bit(tmp_path, forest)
     registry = ModelRegistry(tmp_path)
     registry.save(info(), forest, EXTRA)
     assert registry.groups(1) == ["neighbours"]
-    found = registry.extra(1, "neighbours")
+    found = registry.further(1, "neighbours")
     assert {name: (a.dtype, a.tobytes()) for name, a in found.items()} == {
         name: (a.dtype, a.tobytes()) for name, a in EXTRA["neighbours"].items()
     }
-    assert registry.extra(1, "nothing") == {}
+    assert registry.further(1, "nothing") == {}
 
 
 def test_further_arrays_are_read_only_when_somebody_asks_for_them(tmp_path, forest):
@@ -133,7 +133,7 @@ def test_further_arrays_are_read_only_when_somebody_asks_for_them(tmp_path, fore
     (tmp_path / "v0001" / "neighbours.npz").unlink()
     registry.load(1)
     with pytest.raises(ModelDamaged, match="neighbours"):
-        registry.extra(1, "neighbours")
+        registry.further(1, "neighbours")
 
 
 @pytest.mark.parametrize("name", ["forest", "../x", "", "A"])
@@ -153,7 +153,7 @@ def test_a_version_from_before_there_were_further_arrays_still_loads(tmp_path, f
     registry.save(info(), forest)
     rewrite(tmp_path, lambda old: old.pop("extra"), lambda old: old["info"].pop("votes"))
     assert registry.load(1)[0] == info()
-    assert (registry.groups(1), registry.extra(1, "neighbours"), registry.comparison(1)) == ([], {}, None)
+    assert (registry.groups(1), registry.further(1, "neighbours"), registry.comparison(1)) == ([], {}, None)
 
 
 def test_what_a_newer_program_wrote_beside_it_is_left_out(tmp_path, forest):
