@@ -156,8 +156,8 @@ class Service:
             self.on_store_change()
 
     def train_first(self) -> None:
-        """The first version is trained by itself as soon as there is something to learn from; on the first day of a host
-        again whenever its history has doubled."""
+        """The first version is trained by itself as soon as there is something to learn from, and another whenever the
+        history of a host has doubled on its first day."""
         busy = self.learning.job is not None and self.learning.job.state == "running"
         filling = any(c.progress is not None and c.progress < 1 for c in self.collectors)
         able = not busy and not filling and self.storing.away is None

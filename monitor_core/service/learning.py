@@ -47,7 +47,7 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MIN_HISTORY_MS = HOUR_MS
 WINDOW_MS = 6 * HOUR_MS
 MAX_HOSTS = 200
-MIN_ROWS = 500
+MIN_ROWS, ENOUGH_ROWS = 500, 2_000
 STEPS = ("reading", "features", "fitting", "comparing", "ready")
 MARGIN_MS = 5 * 60_000
 
@@ -202,7 +202,15 @@ class Learning:
         if not chosen:
             return None
         names = tuple(sorted(host.name for host in chosen)[:MAX_HOSTS])
-        return TrainingSet(names, not real, now - WINDOW_MS, now)
+        return TrainingSet(names, not real, now - max(WINDOW_MS, int(ENOUGH_ROWS * self._usual_gap_ms(names))), now)
+
+    def _usual_gap_ms(self, hosts: Sequence[str]) -> float:
+        """Between two samples of the host that speaks most often; 0: not known."""
+        state = self._pipeline.judge.scorer.state
+        with self._pipeline.lock:
+            rows = [row for host in hosts if (row := state.find(host)) is not None]
+            gaps = state.gap_ms(np.array(rows, dtype=np.int64)) if rows else np.zeros(0)
+        return float(np.nan_to_num(np.fmin.reduce(gaps, initial=np.nan)))
 
     def _run(self, reason: str, ask: bool) -> None:
         try:
@@ -264,12 +272,16 @@ class Learning:
         return minute_means(found.time, found.mean)
 
     def has_grown(self) -> bool:
-        """Has some host twice the history that it had when the version that speaks was trained? For the first day."""
-        if not self.active:
+        """Has some host twice the history that the version that speaks knows of it? For its first day, once an hour."""
+        newest = self._registry.versions()[-1:]
+        if not self.active or not newest:
             return False
-        now, info = self._clock.now_ms(), self._registry.info(self.active)
-        ages = [now - host.first_sample for host in self._pipeline.known.values()]
-        return any(age <= DAY_MS and neighbours.is_due(age, max(age - (now - info.created_at), 0)) for age in ages)
+        since = self._clock.now_ms() - self._registry.info(newest[0]).created_at
+        models = self._pipeline.judge.scorer.models
+        ages = {host.name: self._clock.now_ms() - host.first_sample for host in self._pipeline.known.values()}
+        fitted = {host: age - since for host, age in ages.items() if models and host in models.hosts}
+        grown = [neighbours.is_due(age, max(fitted.get(host, 0), 0)) for host, age in ages.items() if age <= DAY_MS]
+        return since >= HOUR_MS and any(grown)
 
     def _own_votes(self, forest: Forest, table: FloatArray) -> tuple[float, tuple[int, ...]]:
         """What the forest makes of its own training rows: the share that is unusual, and how its votes are spread."""

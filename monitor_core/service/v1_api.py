@@ -13,7 +13,7 @@ from monitor_core import __version__
 from monitor_core.incidents import IllegalMove, Incident, State
 from monitor_core.incidents import acknowledge as acknowledged
 from monitor_core.metrics import METRICS
-from monitor_core.service import health, labels_api, views
+from monitor_core.service import budget_api, health, labels_api, views
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service, today
 from monitor_core.service.labelling import label_view
@@ -30,7 +30,13 @@ EARLIER = 20
 def router(service: Service) -> APIRouter:
     """Everything under /api but the stream."""
     routes = APIRouter(prefix="/api")
-    for part in (_overview(service), _hosts(service), _incidents(service), labels_api.router(service)):
+    for part in (
+        _overview(service),
+        _hosts(service),
+        _incidents(service),
+        labels_api.router(service),
+        budget_api.router(service),
+    ):
         routes.include_router(part)
     return routes
 

@@ -1,6 +1,7 @@
 // Host: four metrics on one time axis with what was expected; without a host, the table of all.
 
 import { get, post } from "./lib/api.js";
+import { budgetCard } from "./lib/budget.js";
 import { h, setText, show } from "./lib/dom.js";
 import { lasted, percent, words } from "./lib/format.js";
 import { HostCharts } from "./lib/host_charts.js";
@@ -97,7 +98,10 @@ class Host {
   }
 
   async loadLabels() {
-    this.labelled = (await get(`/api/v1/labels?host=${encodeURIComponent(this.name)}`)).labels;
+    const name = encodeURIComponent(this.name);
+    const budget = get(`/api/v1/hosts/${name}/budget`).catch(() => null);
+    this.labelled = (await get(`/api/v1/labels?host=${name}`)).labels;
+    this.budget = await budget;
   }
 
   take(sample) {
@@ -148,11 +152,12 @@ class Host {
   }
 
   drawSide() {
-    const key = [this.incidents.map((i) => [i.id, i.state, i.severity, i.title, i.label]), this.log?.map((i) => [i.id, i.state, i.label]), this.labelled];
+    const key = [this.incidents.map((i) => [i.id, i.state, i.severity, i.title, i.label]), this.log?.map((i) => [i.id, i.state, i.label]), this.labelled, this.budget && [this.budget.threshold, this.budget.spent, this.budget.knows]];
     show(this.side, key, () => [
       this.incidents.map((incident) => this.openIncident(incident)),
       this.quietCard(),
       this.earlier(),
+      budgetCard(this.budget, this.stream.now()),
       this.forgetCard(),
     ]);
   }

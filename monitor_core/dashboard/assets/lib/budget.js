@@ -1,0 +1,42 @@
+// A host's alert budget: what is left of it, and how many alerts each threshold would have sent.
+
+import { h } from "./dom.js";
+import { lasted, number, plural } from "./format.js";
+import { card } from "./parts.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const [WIDTH, HEIGHT, LEAST, MOST] = [280, 64, 0.02, 200];
+
+const node = (name, attributes) => {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+};
+
+const across = (score) => ((score - 0.3) / 0.7) * WIDTH;
+const down = (rate) => HEIGHT - 2 - (Math.log(Math.min(Math.max(rate, LEAST), MOST) / LEAST) / Math.log(MOST / LEAST)) * (HEIGHT - 6);
+
+/** Alerts a week over the threshold, the scale of the alerts logarithmic; a line at what is allowed and one in use. */
+function curve(budget) {
+  const text = `At a threshold of ${budget.threshold.toFixed(2)} and above this host stays within ${number(budget.per_week)} a week.`;
+  const drawn = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "sim-budget", role: "img", "aria-label": text });
+  const points = budget.curve.filter((point) => point.score >= 0.3).map((point) => `${across(point.score).toFixed(1)},${down(point.per_week).toFixed(1)}`);
+  drawn.append(
+    node("line", { class: "sim-budget-allowed", x1: 0, x2: WIDTH, y1: down(budget.per_week), y2: down(budget.per_week) }),
+    node("polyline", { points: points.join(" ") }),
+    node("line", { class: "sim-budget-used", x1: across(budget.threshold), x2: across(budget.threshold), y1: 0, y2: HEIGHT }),
+  );
+  return drawn;
+}
+
+/** null for a host without a budget. */
+export function budgetCard(budget, now) {
+  if (!budget?.limited || !budget.curve.length) return null;
+  const allowed = `${plural(budget.per_week, "alert")} a week`;
+  const used = `${number(budget.spent)} in the last 7 days, ${number(budget.left)} left.`;
+  const said = budget.knows
+    ? `An incident opens from a score of ${budget.threshold.toFixed(2)} on: the lowest that kept within the budget.`
+    : `An incident opens from a score of ${budget.threshold.toFixed(2)} on; the host's own threshold follows in ${lasted(Math.max(0, budget.knows_from - now))}.`;
+  return card("Alert budget", allowed, h("p", {}, used, " ", h("span", { class: "sim-muted" }, said)), curve(budget),
+    h("p", { class: "sim-small" }, "Alerts a week that each score from 0.3 to 1 would have sent, on a logarithmic scale. Limits, silence, climbs and what you marked as real are outside the budget."));
+}
