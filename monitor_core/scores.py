@@ -17,6 +17,13 @@ ISOLATION_FOREST = "isolation_forest"
 TREND = "trend"
 STUCK = "stuck"
 DETECTORS = (LIMIT, ROBUST_Z, ISOLATION_FOREST, TREND, STUCK)
+IN_WORDS = {
+    LIMIT: "over its limit",
+    ROBUST_Z: "far from the last hour",
+    ISOLATION_FOREST: "odd combination",
+    TREND: "climbing",
+    STUCK: "stuck",
+}
 
 _ARRAYS = (
     "score",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from monitor_core.detection import incident_policy
@@ -35,7 +36,7 @@ class Judge:
         self.scorer, self.rules, self._pause = scorer, rules, pause
         self._channels = channels
         self.policy = PolicyState()
-        self.desk = Desk([], 0, channels, scorer)
+        self.desk = Desk([], 0, channels, scorer, rules.alarm_score)
         self.kept_quiet = 0
         self.ways = {EntryKind.SAMPLES: self.samples, EntryKind.ASKED: self.asked, EntryKind.ANOMALY: self.posted}
 
@@ -44,13 +45,17 @@ class Judge:
         if snapshots:
             self.scorer.state.load(snapshots["hosts"])
             self.policy.load(snapshots["policy"])
+            self.desk.since = msgspec.msgpack.decode(snapshots.get("since", b"\x80"), type=dict[str, int])
 
     def snapshots(self) -> dict[str, bytes]:
-        return {"hosts": self.scorer.state.to_bytes(), "policy": self.policy.to_bytes()}
+        since = msgspec.msgpack.encode(self.desk.since)
+        return {"hosts": self.scorer.state.to_bytes(), "policy": self.policy.to_bytes(), "since": since}
 
     def adopt(self, open_incidents: Sequence[Incident], last_id: int, now: int) -> None:
         """The committed incidents are the truth: after a restart the policy agrees with them, its clock starts now."""
-        self.desk = Desk(open_incidents, last_id, self._channels, self.scorer)
+        since = self.desk.since
+        self.desk = Desk(open_incidents, last_id, self._channels, self.scorer, self.rules.alarm_score)
+        self.desk.since = since
         open_rows = {kind: [i.host for i in open_incidents if i.kind is kind] for kind in Kind}
         abnormal = self.policy.rows(open_rows[Kind.ABNORMAL])
         silent = self.policy.rows(open_rows[Kind.SILENT])
@@ -100,6 +105,12 @@ class Judge:
             host = names[move.row]
             self.desk.open_silent(host, now, quiet, float(gaps[move.row]), simulated.get(host, False), out)
 
+    def since(self, host: str, at: int) -> int:
+        """The first unusual sample (ms UTC) of the run that a sample of `host` at `at` goes on with, or begins."""
+        row = self.policy.find(host)
+        goes_on = row is not None and self.policy.flags[row] != 0
+        return min(at, self.desk.since.get(host, at)) if goes_on else at
+
     def take_kept_quiet(self) -> int:
         """Unusual samples since the last call that came to nothing."""
         taken, self.kept_quiet = self.kept_quiet, 0
@@ -108,6 +119,7 @@ class Judge:
     def forget(self, host: str, now: int, out: Decided) -> None:
         """End its incidents and start again with it."""
         self.desk.forget(host, now, out)
+        self.desk.since.pop(host, None)
         for table in (self.policy, self.scorer.state):
             row = table.find(host)
             if row is not None:
@@ -129,6 +141,8 @@ class Judge:
                 breach[at],
             )
             counted[at] = mask
+            for row in at[incident_policy.begins(policy, hosts[batch.frame.code[at]], batch.frame.time[at])].tolist():
+                desk.since[batch.frame.hosts[batch.frame.code[row]]] = int(batch.frame.time[row])
             if moves:
                 moves = [move._replace(sample=int(at[move.sample])) for move in moves]
                 desk.apply(moves, policy.names, batch, out)

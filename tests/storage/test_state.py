@@ -1,9 +1,10 @@
 import sqlite3
 from dataclasses import replace
 
+import msgspec
 import pytest
 
-from monitor_core.incidents import Reason, State, resolve
+from monitor_core.incidents import Change, Counterfactual, Reason, State, resolve
 from monitor_core.notifications import DeliveryState, Event
 from monitor_core.storage.journal import EntryKind, Journal
 from monitor_core.storage.sqlite import SqliteStore
@@ -148,3 +149,19 @@ def test_the_log_finds_what_was_open_in_a_range(file):
     assert state.incidents(T0 + 30_000, T0 + 90_000) == [over]
     assert state.incidents(T0 + 90_000, T0 + 99_000) == []
     assert state.incidents(T0, T0 + 90_000, state=State.RESOLVED, host="web-3") == [replace(over)]
+
+
+def test_an_explanation_is_kept_and_an_incident_of_before_has_none(file):
+    state = StateStore(file)
+    normal = Counterfactual("Normal with CPU ≤ 46 %", ((Change("cpu", 46.0, True),),))
+    own = incident(since=T0 - 5, detector="robust_z", counterfactual=normal)
+    state.commit(Decided(incidents=[own]))
+    assert state.incident(own.id) == own
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(replace(own, id=8, host="web-4", opened_at=T0 + 1)))
+    for name in ("since", "detector", "counterfactual"):
+        del old[name]
+    row = (8, "web-4", own.kind, own.state, T0 + 1, None, msgspec.msgpack.encode(old))
+    file.run(lambda db: db.execute("INSERT INTO incident VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+    before = state.incident(8)
+    assert (before.since, before.detector, before.counterfactual) == (None, None, None)
+    assert before.evidence == own.evidence
