@@ -90,7 +90,7 @@ class Service:
         self.counters.restore(self.state.meta("counters"))
         self.pipeline.score_spread.restore(self.state.meta("scores"))
         first_start = not self.state.hosts()
-        recover(self.pipeline, self.storing, self.judge, self.journal, self.state, now)
+        recover(self.pipeline, self.storing, self.judge, self.journal, self.state, self.store, now)
         self._fill_latest(now)
         self.learning.load_active()
         for work in (self.pipeline.run, self.storing.run, self.live.run, *(sender.run for sender in self.senders)):
