@@ -75,9 +75,11 @@ class HostArrays:
     def load(self, blob: bytes) -> None:
         """Inverse of `to_bytes`. Raises ValueError for a snapshot of another shape."""
         with np.load(io.BytesIO(blob), allow_pickle=False) as saved:
-            for name, (shape, kind, _) in self.columns.items():
-                if name not in saved.files or saved[name].shape[1:] != shape or saved[name].dtype != np.dtype(kind):
-                    raise ValueError(f"the snapshot has no usable column {name}")
-                setattr(self, name, saved[name].copy())
-            self.names = [str(host) for host in saved["names"]]
+            found = {name: saved[name] for name in saved.files}
+        for name, (shape, kind, _) in self.columns.items():
+            if name not in found or found[name].shape[1:] != shape or found[name].dtype != np.dtype(kind):
+                raise ValueError(f"the snapshot has no usable column {name}")
+        for name in self.columns:  # only now: a refused snapshot leaves nothing half loaded
+            setattr(self, name, found[name])
+        self.names = [str(host) for host in found["names"]]
         self._index = {host: i for i, host in enumerate(self.names)}

@@ -60,10 +60,32 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One metric with another value in whole percent: at most it (`below` the observed one) or at least it."""
+
+    metric: str
+    value: float
+    below: bool
+
+
+Way = tuple[Change, ...]  # changes that belong together
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """With what values it would have been normal: a sentence, and each of the ways by itself."""
+
+    sentence: str
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One episode. Times are ms UTC; `title` and `detail` are the sentences people read.
 
-    `from_history`: opened by samples more than 5 min old on arrival. `told`: the outbox has a message about it.
+    `since` is the first unusual sample of the run that opened it, or the last one before a silence; `detector` the one
+    that spoke loudest then; None in incidents of before. `from_history`: opened by samples more than 5 min old on
+    arrival. `told`: the outbox has a message about it.
     `expected_now`: nobody is told, because of the label of an earlier one about the same time of day.
     """
 
@@ -89,6 +111,9 @@ class Incident:
     evidence: tuple[Evidence, ...] = field(default=())
     label: Label | None = None
     expected_now: bool = False
+    since: int | None = None
+    detector: str | None = None
+    counterfactual: Counterfactual | None = None
 
     @property
     def is_open(self) -> bool:

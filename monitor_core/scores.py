@@ -18,6 +18,14 @@ TREND = "trend"
 STUCK = "stuck"
 NEIGHBOURS = "neighbours"
 DETECTORS = (LIMIT, ROBUST_Z, ISOLATION_FOREST, TREND, STUCK, NEIGHBOURS)
+IN_WORDS = {
+    LIMIT: "over its limit",
+    ROBUST_Z: "far from the last hour",
+    ISOLATION_FOREST: "odd combination",
+    TREND: "climbing",
+    STUCK: "stuck",
+    NEIGHBOURS: "unlike its own past",
+}
 
 _ARRAYS = (
     "score",

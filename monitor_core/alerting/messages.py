@@ -15,6 +15,7 @@ from urllib.parse import quote
 from monitor_core.incidents import Evidence, Incident, Kind
 from monitor_core.metrics import BY_KEY
 from monitor_core.notifications import Event, Notification
+from monitor_core.scores import IN_WORDS as DETECTOR_IN_WORDS
 
 IN_WORDS = 3
 HEADER, SECTION, TEXT = 150, 3_000, 3_000
@@ -50,7 +51,8 @@ def plain_text(notifications: Sequence[Notification], public_url: str | None, no
     lines = []
     for item in list(notifications)[:IN_WORDS]:
         link = f" {_link(item.incident, public_url)}" if public_url else ""
-        parts = dict.fromkeys((summary(item, now_ms), clean(headline(item, now_ms)), clean(item.incident.detail)))
+        words = (summary(item, now_ms), headline(item, now_ms), item.incident.detail, *_normal(item))
+        parts = dict.fromkeys(clean(text) for text in words)
         lines.append(" | ".join(parts) + link)
     rest = _rest(notifications)
     return "\n".join([*lines, *([rest] if rest else [])])
@@ -101,8 +103,15 @@ def clean(text: str) -> str:
 def _blocks(item: Notification, public_url: str | None, now_ms: int) -> list[dict[str, Any]]:
     incident = item.incident
     header = _cut(clean(headline(item, now_ms)), HEADER)
-    since = f"since {_clock(incident.opened_at)} UTC ({lasted((incident.resolved_at or now_ms) - incident.opened_at)})"
-    lines = [escape(clean(incident.detail)), *(escape(_evidence(found)) for found in incident.evidence[:2])]
+    start = incident.opened_at if incident.since is None else incident.since
+    since = f"since {_clock(start)} UTC ({lasted((incident.resolved_at or now_ms) - start)})"
+    if incident.detector in DETECTOR_IN_WORDS:
+        since += f", {DETECTOR_IN_WORDS[incident.detector]}"
+    lines = [
+        escape(clean(incident.detail)),
+        *map(escape, _normal(item)),
+        *(escape(_evidence(found)) for found in incident.evidence[:2]),
+    ]
     if public_url:
         lines.append(
             f"<{_link(incident, public_url)}|Open the chart> · <{_incident_link(incident, public_url)}|Incident>"
@@ -112,6 +121,12 @@ def _blocks(item: Notification, public_url: str | None, now_ms: int) -> list[dic
         {"type": "header", "text": {"type": "plain_text", "text": header, "emoji": False}},
         {"type": "section", "text": {"type": "mrkdwn", "text": body}},
     ]
+
+
+def _normal(item: Notification) -> list[str]:
+    """What would be normal, while it is not."""
+    found = item.incident.counterfactual
+    return [clean(found.sentence) + "."] if found and item.event is Event.OPENED else []
 
 
 def _evidence(found: Evidence) -> str:

@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from monitor_core.frame import FloatArray
-from monitor_core.incidents import Evidence, Reason
+from monitor_core.incidents import Change, Counterfactual, Evidence, Reason, Way
 from monitor_core.metrics import BY_KEY, CATALOGUE, METRICS
-from monitor_core.scores import Scores
+from monitor_core.scores import DETECTORS, LIMIT, Scores
 
 NARROW = "\u202f"
+FEW_SAMPLES = "over a few samples"  # what is compared is their mean, the level
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,28 @@ def sentence(item: Evidence) -> str:
     if item.value < item.expected_low:
         return f"{text}, expected {band}: {_points(item.expected_low - item.value)} below"
     return f"{text}, expected {band}"
+
+
+def loudest(scores: Scores, row: int) -> str | None:
+    """Which detector decided about sample `row`: the limits where one is exceeded, else the highest vote."""
+    if scores.breach[row].any():
+        return LIMIT
+    votes = np.nan_to_num(scores.by_detector[row])
+    return DETECTORS[int(votes.argmax())] if votes.any() else None
+
+
+def counterfactual(ways: tuple[Way, ...]) -> Counterfactual | None:
+    """ "Normal with memory ≤ 74 % or CPU ≥ 55 %, over a few samples"."""
+    if not ways:
+        return None
+    told = " or ".join(" and ".join(_change(change) for change in way) for way in ways)
+    return Counterfactual(f"Normal with {told}, {FEW_SAMPLES}", ways)
+
+
+def _change(change: Change) -> str:
+    label = BY_KEY[change.metric].label
+    name = label if label[:2].isupper() else label[0].lower() + label[1:]
+    return f"{name} {'≤' if change.below else '≥'} {_percent(change.value)}"
 
 
 def slow(values: FloatArray, scores: Scores, row: int) -> Slow:

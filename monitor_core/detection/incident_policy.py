@@ -105,6 +105,11 @@ def decide(
     return _transitions(rows, opens, escalates, resolves, breach), unusual & (was_open | opens)
 
 
+def begins(state: PolicyState, rows: IntArray, time: IntArray) -> BoolArray:
+    """[n] after `decide`: is this sample unusual, with none in the window before it? It begins a run."""
+    return (state.last_abnormal[rows] == time) & (np.bitwise_count(state.flags[rows]) == 1)
+
+
 def _recovery_ms(state: PolicyState, rules: Rules, rows: IntArray) -> IntArray:
     recent = (state.last_abnormal[rows][:, None] - state.ended[rows] <= RECENT_MS).sum(axis=1)
     return rules.recovery_ms << recent

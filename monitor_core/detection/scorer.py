@@ -138,6 +138,10 @@ class Scorer:
         names = [host for host in frame.hosts if self.state.find(host) is not None]
         return self.state.copy_of(self.state.rows(names))
 
+    def with_empty_memory(self) -> Scorer:
+        """The same rules and model, knowing no host."""
+        return self._history_scorer()
+
     def _history_scorer(self) -> Scorer:
         """A scorer with the same rules and an empty memory."""
         other = Scorer({}, None, self.state.spacing_ms, self.metrics)

@@ -95,7 +95,7 @@ class Service:
         self.pipeline.score_spread.restore(self.state.meta("scores"))
         self.pipeline.vote_spread.restore(self.state.meta("votes"))
         first_start = not self.state.hosts()
-        recover(self.pipeline, self.storing, self.judge, self.journal, self.state, now)
+        recover(self.pipeline, self.storing, self.judge, self.journal, self.state, self.store, now)
         self._fill_latest(now)
         self.learning.load_active()
         for work in (self.pipeline.run, self.storing.run, self.live.run, *(sender.run for sender in self.senders)):

@@ -12,16 +12,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from monitor_core.alerting.routing import RoutingReason, route
-from monitor_core.detection import explanation
+from monitor_core.detection import counterfactual, explanation
 from monitor_core.detection.incident_policy import ESCALATED, OPENED, Transition
 from monitor_core.detection.label_rules import EVIDENT_SHARE, LabelRules, culprits
 from monitor_core.detection.scorer import Scorer
 from monitor_core.frame import HISTORY_AGE_MS, Frame, IntArray
-from monitor_core.incidents import Incident, Kind, Reason, Severity, State, escalate, resolve
+from monitor_core.incidents import Counterfactual, Incident, Kind, Reason, Severity, State, escalate, resolve
 from monitor_core.labels import QUIET
 from monitor_core.notifications import Event
-from monitor_core.scores import Scores
+from monitor_core.scores import STUCK, Scores
 from monitor_core.storage.state import Decided, OutboxRow, TimelineEvent
+
+MOST_COUNTERFACTUALS = 20  # a step; when a whole fleet goes wrong at once nobody reads more of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,18 @@ class Desk:
         channels: Sequence[str],
         scorer: Scorer,
         labels: LabelRules,
+        alarm_score: float,
     ) -> None:
         self.open = {(incident.host, incident.kind): incident for incident in open_incidents}
         self._numbers = itertools.count(last_id + 1) if isinstance(last_id, int) else last_id
         self._channels = channels
-        self._scorer, self._labels = scorer, labels
+        self._scorer, self._labels, self._alarm_score = scorer, labels, alarm_score
+        self.since: dict[str, int] = {}
+        self._counterfactuals = 0
 
     def apply(self, moves: Sequence[Transition], names: Sequence[str], batch: Batch, out: Decided) -> None:
         """Abnormal transitions of the samples in `batch`; `Transition.sample` is a row of it."""
+        self._counterfactuals = 0
         for move in moves:
             host = names[move.row]
             at = int(batch.frame.time[move.sample])
@@ -80,7 +86,7 @@ class Desk:
 
     def aside(self) -> Desk:
         """A desk with nothing open, for a history of its own; it takes its numbers from this one."""
-        return Desk([], self._numbers, self._channels, self._scorer, self._labels)
+        return Desk([], self._numbers, self._channels, self._scorer, self._labels, self._alarm_score)
 
     def count(self, batch: Batch, counted: IntArray, out: Decided) -> list[int | None]:
         """Samples that counted toward an incident: raise its peak; a live one ends `from_history` and is told.
@@ -129,6 +135,7 @@ class Desk:
     def _escalate(self, current: Incident, newer: Incident, at: int, arrived_at: int, out: Decided) -> None:
         worse = escalate(current, newer.severity)
         worse = replace(worse, title=newer.title, detail=newer.detail, evidence=newer.evidence, expected_now=False)
+        worse = replace(worse, detector=newer.detector, counterfactual=newer.counterfactual)
         self._note(worse, at, newer.title, worse.severity, out)
         if not current.told and (current.expected_now or current.label in QUIET):  # no label keeps a limit quiet
             worse = self._tell(worse, Event.OPENED, arrived_at, out)
@@ -185,6 +192,9 @@ class Desk:
             simulated=bool(batch.frame.simulated[batch.frame.code[row]]),
             from_history=bool(batch.arrived_at[row] - batch.frame.time[row] > HISTORY_AGE_MS),
             evidence=found,
+            since=self.since.get(host, int(batch.frame.time[row])),
+            detector=explanation.loudest(batch.scores, row),
+            counterfactual=self._counterfactual(batch, row),
         )
         return replace(draft, expected_now=self._is_expected(draft, draft.opened_at))
 
@@ -194,6 +204,12 @@ class Desk:
             return False
         leading = next(iter(culprits(incident.evidence)), None)
         return leading is not None and self._labels.expects(incident.host, leading.metric, leading.direction, at)
+
+    def _counterfactual(self, batch: Batch, row: int) -> Counterfactual | None:
+        if self._counterfactuals >= MOST_COUNTERFACTUALS:
+            return None
+        self._counterfactuals += 1
+        return counterfactual_of(self._scorer, batch.frame, batch.scores, row, self._alarm_score)
 
     @staticmethod
     def _silent(host: str, now: int, quiet_ms: float, gap_ms: float, simulated: bool) -> Incident:
@@ -210,7 +226,17 @@ class Desk:
             score=0.0,
             peak_score=0.0,
             simulated=simulated,
+            since=int(now - quiet_ms),
         )
+
+
+def counterfactual_of(
+    scorer: Scorer, frame: Frame, scores: Scores, row: int, alarm_score: float
+) -> Counterfactual | None:
+    """For one unusual sample; a value that stands still needs none, it only has to move."""
+    if explanation.loudest(scores, row) == STUCK:
+        return None
+    return explanation.counterfactual(counterfactual.ways_back(scorer, frame, row, alarm_score))
 
 
 def anomaly_bits(scores: Scores, rows: IntArray) -> IntArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from monitor_core.detection import alert_budget, explanation, incident_policy
@@ -44,7 +45,7 @@ class Judge:
         self._channels = channels
         self.policy = PolicyState()
         self.labels = LabelRules()
-        self.desk = Desk([], 0, channels, scorer, self.labels)
+        self.desk = Desk([], 0, channels, scorer, self.labels, rules.alarm_score)
         self.kept_quiet = 0
         self.ways = {EntryKind.SAMPLES: self.samples, EntryKind.ASKED: self.asked, EntryKind.ANOMALY: self.posted}
 
@@ -54,15 +55,19 @@ class Judge:
             self.scorer.state.load(snapshots["hosts"])
             self.policy.load(snapshots["policy"])
             self.spending.load(snapshots["budget"])
+            self.desk.since = msgspec.msgpack.decode(snapshots.get("since", b"\x80"), type=dict[str, int])
 
     def snapshots(self) -> dict[str, bytes]:
         """All that a replay starts from."""
         tables = {"hosts": self.scorer.state, "policy": self.policy, "budget": self.spending}
-        return {name: table.to_bytes() for name, table in tables.items()}
+        blobs = {name: table.to_bytes() for name, table in tables.items()}
+        return blobs | {"since": msgspec.msgpack.encode(self.desk.since)}
 
     def adopt(self, open_incidents: Sequence[Incident], last_id: int, now: int) -> None:
         """The committed incidents are the truth: after a restart the policy agrees with them, its clock starts now."""
-        self.desk = Desk(open_incidents, last_id, self._channels, self.scorer, self.labels)
+        since = self.desk.since
+        self.desk = Desk(open_incidents, last_id, self._channels, self.scorer, self.labels, self.rules.alarm_score)
+        self.desk.since = since
         open_rows = {kind: [i.host for i in open_incidents if i.kind is kind] for kind in Kind}
         abnormal = self.policy.rows(open_rows[Kind.ABNORMAL])
         silent = self.policy.rows(open_rows[Kind.SILENT])
@@ -126,6 +131,12 @@ class Judge:
             host = names[move.row]
             self.desk.open_silent(host, now, quiet, float(gaps[move.row]), simulated.get(host, False), out)
 
+    def since(self, host: str, at: int) -> int:
+        """The first unusual sample (ms UTC) of the run that a sample of `host` at `at` goes on with, or begins."""
+        row = self.policy.find(host)
+        goes_on = row is not None and self.policy.flags[row] != 0
+        return min(at, self.desk.since.get(host, at)) if goes_on else at
+
     def take_kept_quiet(self) -> int:
         """Unusual samples since the last call that came to nothing."""
         taken, self.kept_quiet = self.kept_quiet, 0
@@ -134,6 +145,7 @@ class Judge:
     def forget(self, host: str, now: int, out: Decided) -> None:
         """End its incidents and start again with it."""
         self.desk.forget(host, now, out)
+        self.desk.since.pop(host, None)
         for table in (self.policy, self.scorer.state, self.spending):
             row = table.find(host)
             if row is not None:
@@ -166,6 +178,8 @@ class Judge:
                 breach[at],
             )
             counted[at] = mask
+            for row in at[incident_policy.begins(policy, hosts[batch.frame.code[at]], batch.frame.time[at])].tolist():
+                desk.since[batch.frame.hosts[batch.frame.code[row]]] = int(batch.frame.time[row])
             if moves:
                 moves = [move._replace(sample=int(at[move.sample])) for move in moves]
                 desk.apply(self._without_suppressed(policy, moves, batch), policy.names, batch, out)

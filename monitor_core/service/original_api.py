@@ -18,6 +18,7 @@ from monitor_core.frame import DEFAULT_HOST, HOST_PATTERN, Frame, Rejection, mak
 from monitor_core.incidents import Kind, Severity
 from monitor_core.metrics import METRICS
 from monitor_core.scores import DETECTORS, Scores
+from monitor_core.service import explaining
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service
 from monitor_core.sources.payload import BadBody, parse_body, parse_sample, parse_time
@@ -73,10 +74,11 @@ def _add_verdicts(routes: APIRouter, service: Service) -> None:
             raise Problem(422, parsed.rejected[0].reason, rejected=[rejection_view(r) for r in parsed.rejected])
         frame = parsed.frame if parsed.timestamp_given else _at_its_time(service, parsed.frame)
         with service.pipeline.lock:
-            scores = service.judge.scorer.peek(frame)
+            asked = explaining.now_of(service.judge, frame)
             limits = service.judge.scorer.limits_of(frame.hosts)[0]
+            why = explaining.reasons(asked.scorer, frame, asked.scores, 0, service.judge.rules, asked.since)
             concerned = (frame.hosts[0], Kind.ABNORMAL) in service.judge.desk.open
-        answer = prediction(frame, scores, limits, service.settings.alarm_score)
+        answer = prediction(frame, asked.scores, limits, service.settings.alarm_score) | why
         if not dry_run and (concerned or answer["prediction"] == "anomaly"):
             await durably(service, frame, EntryKind.ASKED)
         return json(answer)

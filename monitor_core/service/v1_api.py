@@ -10,10 +10,11 @@ from fastapi import APIRouter, Body
 from fastapi.responses import Response
 
 from monitor_core import __version__
+from monitor_core.frame import make_frame
 from monitor_core.incidents import IllegalMove, Incident, State
 from monitor_core.incidents import acknowledge as acknowledged
 from monitor_core.metrics import METRICS
-from monitor_core.service import budget_api, health, labels_api, views
+from monitor_core.service import budget_api, explaining, health, labels_api, views
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service, today
 from monitor_core.service.labelling import label_view
@@ -100,6 +101,15 @@ def _hosts(service: Service) -> APIRouter:
             for i, at in enumerate(found.time.tolist())
         ]
         return csv_response("series.csv", rows, ("time", *METRICS, "score"))
+
+    @routes.get("/explanation", summary="Why a host's sample is unusual, since when, and what would be normal")
+    async def explained(host: str, time: str | None = None) -> Response:
+        now = service.clock.now_ms()
+        at = None if time is None else when(time, now, now)
+        try:
+            return json(await asyncio.to_thread(_explained, service, host_name(host), at))
+        except explaining.NothingKept as error:
+            raise Problem(404, str(error)) from None
 
     @routes.post("/hosts/{name}/forget", summary="End what is open about a host and remove what is kept of it")
     async def forget(name: str) -> Response:
@@ -196,7 +206,20 @@ def hosts_view(service: Service) -> list[dict[str, Any]]:
     """Every known host with what it showed last."""
     with service.pipeline.lock:
         known = dict(service.pipeline.known)
-        return views.hosts_view(known, service.live, service.judge.scorer.state, service.clock.now_ms())
+        scorer, now = service.judge.scorer, service.clock.now_ms()
+        return views.hosts_view(known, service.live, scorer.state, scorer.model_version, now)
+
+
+def _explained(service: Service, host: str, at: int | None) -> dict[str, Any]:
+    judge, latest = service.judge, service.live.latest
+    row = latest.find(host)
+    if row is not None and latest.time[row] > 0 and (at is None or at >= latest.time[row]):
+        frame = make_frame([latest.time[row]], [host], latest.values[row])
+        with service.pipeline.lock:
+            return explaining.view(explaining.now_of(judge, frame), judge.rules)
+    scorer = judge.scorer.with_empty_memory()
+    until = service.clock.now_ms() if at is None else at
+    return explaining.view(explaining.past_of(service.history, scorer, judge.rules, host, until), judge.rules)
 
 
 def _find(

@@ -2,7 +2,7 @@ import pytest
 from slack_sdk.models.blocks import HeaderBlock, SectionBlock
 
 from monitor_core.alerting.messages import clean, escape, plain_text, slack_message
-from monitor_core.incidents import Kind, State
+from monitor_core.incidents import Change, Counterfactual, Kind, State
 from monitor_core.notifications import Event
 from tests.builders import T0, incident, notification
 
@@ -39,7 +39,8 @@ def test_waiting_messages_are_joined_and_the_rest_is_counted():
 @pytest.mark.parametrize("count", [1, 3, 60])
 @pytest.mark.parametrize("title", ["<!channel> & <http://x|y>", "x" * 40_000, "a\nb\x00c\u202ed", ""])
 def test_every_payload_is_within_slacks_limits(count, title):
-    items = [notification(i, title=title, detail=title) for i in range(count)]
+    normal = Counterfactual(title, ())
+    items = [notification(i, title=title, detail=title, counterfactual=normal) for i in range(count)]
     message = slack_message(items, "https://monitor.example", LATER)
     assert len(message.blocks) <= 50
     for block in message.blocks:
@@ -72,3 +73,21 @@ def test_links_carry_the_host_quoted():
 def test_plain_text_names_the_incident():
     assert "[CRITICAL] web-3" in plain_text([notification()], None, LATER)
     assert incident().title in plain_text([notification()], None, LATER)
+
+
+def explained(event=Event.OPENED, **changes):
+    normal = Counterfactual("Normal with CPU ≤ 46 % <or> less, over a few samples", ((Change("cpu", 46.0, True),),))
+    return notification(event=event, since=T0 - 60_000, detector="robust_z", counterfactual=normal, **changes)
+
+
+def test_an_opened_message_says_since_when_which_detector_and_what_would_be_normal():
+    text = slack_message([explained()], None, LATER).blocks[1]["text"]["text"]
+    assert "(12 min), far from the last hour_" in text
+    assert "\nNormal with CPU ≤ 46 % &lt;or&gt; less, over a few samples.\n" in text
+    assert "Normal with CPU ≤ 46 % <or> less" in plain_text([explained()], None, LATER)
+
+
+def test_what_is_over_is_normal_and_needs_no_advice():
+    over = explained(Event.RESOLVED, state=State.RESOLVED, resolved_at=LATER)
+    assert "Normal with" not in slack_message([over], None, LATER).blocks[1]["text"]["text"]
+    assert "Normal with" not in plain_text([over], None, LATER)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from monitor_core.incidents import Reason, State, resolve
+from monitor_core.incidents import Change, Counterfactual, Reason, State, resolve
 from monitor_core.labels import Culprit, Direction, Label, Labelled
 from monitor_core.notifications import DeliveryState, Event
 from monitor_core.storage.journal import EntryKind, Journal
@@ -194,3 +194,19 @@ def test_a_file_of_before_there_were_labels_gets_them(tmp_path):
     state.commit(Decided(labels=[labelled(own)]))
     assert state.label_of(own.id).label is Label.NEVER
     file.close()
+
+
+def test_an_explanation_is_kept_and_an_incident_of_before_has_none(file):
+    state = StateStore(file)
+    normal = Counterfactual("Normal with CPU ≤ 46 %", ((Change("cpu", 46.0, True),),))
+    own = incident(since=T0 - 5, detector="robust_z", counterfactual=normal)
+    state.commit(Decided(incidents=[own]))
+    assert state.incident(own.id) == own
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(replace(own, id=8, host="web-4", opened_at=T0 + 1)))
+    for name in ("since", "detector", "counterfactual"):
+        del old[name]
+    row = (8, "web-4", own.kind, own.state, T0 + 1, None, msgspec.msgpack.encode(old))
+    file.run(lambda db: db.execute("INSERT INTO incident VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+    before = state.incident(8)
+    assert (before.since, before.detector, before.counterfactual) == (None, None, None)
+    assert before.evidence == own.evidence
