@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     recovery_seconds: float = Field(60, gt=0, description="seconds without an unusual sample that resolve it")
     silence_factor: float = Field(10, ge=2, description="a host is silent after this many of its usual gaps …")
     silence_minimum_seconds: float = Field(10, gt=0, description="… and never before this many seconds")
-    train_at_hour: int = Field(3, ge=-1, le=23, description="hour of the nightly training (UTC); -1: never")
+    train_at_hour: int = Field(3, ge=-1, le=23, description="hour of the nightly training (UTC); -1: only by hand")
     slack_webhook_url: SecretStr | None = Field(None, description="incoming webhook of Slack; none: the console")
     public_url: str | None = Field(None, description="address of the pages, for links in messages")
     api_token: SecretStr | None = Field(None, description="token that API and pages ask for; none: open")

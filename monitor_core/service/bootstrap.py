@@ -161,11 +161,11 @@ class Service:
         busy = self.learning.job is not None and self.learning.job.state == "running"
         filling = any(c.progress is not None and c.progress < 1 for c in self.collectors)
         able = not busy and not filling and self.storing.away is None
-        if not able:
+        if not able or self.settings.train_at_hour < 0:
             return
         if not self.learning.active and self.learning.training_set():
             self.learning.start("first")
-        elif self.settings.train_at_hour >= 0 and self.learning.has_grown():
+        elif self.learning.has_grown():
             self.learning.start("scheduled")
 
     def _fill_latest(self, now: int) -> None:
