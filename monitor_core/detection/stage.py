@@ -39,7 +39,7 @@ def learned(levels: int, level_ms: float, model_version: int, history_ms: int) -
     speak = "limits, last hour and forest speak" if model_version else "limits and last hour speak"
     if levels < BASELINE_LEVELS:
         left = _span((BASELINE_LEVELS - levels) * level_ms)
-        return _told(Stage.LAST_HOUR, levels / BASELINE_LEVELS, f"a full hour in {left}", speak)
+        return _told(Stage.LAST_HOUR, levels / BASELINE_LEVELS, f"full baseline in {left}", speak)
     if not model_version:
         return _told(Stage.LAST_HOUR, 1.0, "forest after the first training", speak)
     if history_ms < KNOWS_DAYS * DAY_MS:

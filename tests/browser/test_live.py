@@ -1,3 +1,6 @@
+import json
+import urllib.request
+
 import pytest
 
 from tests.browser.conftest import WAIT_MS, points
@@ -14,6 +17,17 @@ def test_a_deep_link_as_the_first_request_shows_its_page(page, product):
     page.wait_for_selector("h1:has-text('web-2')")
     assert page.get_attribute("[data-key='6h']", "aria-pressed") == "true"
     assert page.locator("nav, [data-testid='stTopNavLink'], header").first.is_visible()
+
+
+def test_an_incident_says_what_would_be_normal_and_a_new_host_what_it_still_learns(page, product):
+    body = json.dumps({"host": "new-1", "cpu": 97, "memory": 40, "disk": 50}).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{product.url}/ingest", body, {"Content-Type": "application/json"}))
+    page.goto(f"{product.url}/host?host=new-1")
+    page.wait_for_selector(".sim-counterfactual:has-text('Normal with CPU ≤ 82')")
+    page.wait_for_selector(".sim-learning[data-stage='limits only']:has-text('only limits speak, last hour in')")
+    page.wait_for_selector(".sim-incident:has-text('over its limit')")
+    page.goto(f"{product.url}/host")
+    page.wait_for_selector("tr:has-text('new-1'):has-text('limits only')")
 
 
 def test_live_points_arrive_and_the_chart_is_never_replaced(page, product):

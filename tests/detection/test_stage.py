@@ -10,8 +10,8 @@ LEVEL_MS = 15_000.0
     [
         (0, 0, 0, Stage.LIMITS_ONLY, 0.0, "last hour in 3 min"),
         (6, 1, 5, Stage.LIMITS_ONLY, 0.5, "last hour in 2 min"),
-        (12, 0, 0, Stage.LAST_HOUR, 0.05, "a full hour in 57 min"),
-        (239, 1, 9, Stage.LAST_HOUR, 0.996, "a full hour in 1 min"),
+        (12, 0, 0, Stage.LAST_HOUR, 0.05, "full baseline in 57 min"),
+        (239, 1, 9, Stage.LAST_HOUR, 0.996, "full baseline in 1 min"),
         (240, 0, 9, Stage.LAST_HOUR, 1.0, "forest after the first training"),
         (240, 1, 0, Stage.FOREST, 0.0, "daily pattern in 3 days"),
         (240, 1, 1.5, Stage.FOREST, 0.5, "daily pattern in 2 days"),

@@ -7,7 +7,7 @@ import { lasted, percent, words } from "./lib/format.js";
 import { HostCharts } from "./lib/host_charts.js";
 import { keptQuiet, labelCard, labelTags } from "./lib/labels.js";
 import {
-  button, card, evidenceBars, header, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, tag,
+  bar, button, card, evidenceBars, header, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, tag,
 } from "./lib/parts.js";
 import { Stream } from "./lib/stream.js";
 import { drawTable } from "./hosts.js";
@@ -16,6 +16,7 @@ const POINTS = 1200;
 const RAW_RANGES = new Set(["15m", "1h"]);
 const REFETCH_MS = { "6h": 20_000, "24h": 60_000, "7d": 300_000, "30d": 300_000 };
 const GONE_AFTER_MS = 60_000;
+const STAGE_MS = 15_000;
 const HOST = /^[A-Za-z0-9._:-]{1,253}$/;
 
 export async function draw(app) {
@@ -42,7 +43,8 @@ class Host {
     this.head = header(this.pill.node, picker, this.csv);
     this.charts = new HostCharts(app, name);
     this.side = h("div", { class: "sim-side" });
-    app.root.append(this.head.node, h("div", { class: "sim-columns" }, this.charts.node, this.side));
+    this.learning = h("div");
+    app.root.append(this.head.node, this.learning, h("div", { class: "sim-columns" }, this.charts.node, this.side));
     this.stream = new Stream(`host=${encodeURIComponent(name)}`, {
       sample: (sample) => this.take(sample),
       incidents: (data) => this.takeIncidents(data.open),
@@ -53,6 +55,7 @@ class Host {
     }, (word, at) => this.sayState(word, at), () => this.loadSeries(true));
     app.onTheme = () => this.charts.recolour();
     this.schedule();
+    if (this.host?.next !== null) this.stages = setInterval(() => this.learnMore().catch(() => {}), STAGE_MS);
   }
 
   async load() {
@@ -129,16 +132,32 @@ class Host {
     const { host } = this;
     const now = this.stream?.now() ?? this.app.state.now;
     const every = host.gap_ms ? `a sample every ${lasted(Math.max(1000, host.gap_ms))}` : "first samples";
-    const known = host.warm < 1 ? `warming up, ${percent(host.warm * 100)}` : `knows ${lasted(host.history_ms)} of its history`;
+    const known = `knows ${lasted(host.history_ms)} of its history`;
     const second = `${every}, last ${lasted(now - host.last)} ago · ${known}`;
     show(this.head.tags, [host.state, host.simulated], () => [
       host.state === "normal" ? null : tag(words(host.state), host.state === "critical" ? "critical" : "warning"),
       simulatedTag(host.simulated),
     ]);
+    this.saySofar();
     if (this.word === "gone") return;
     if (this.titled) setText(this.head.node.querySelector(".sim-second"), second);
     else this.head.say(null, title, second);
     this.titled = true;
+  }
+
+  /** One quiet line as long as there is something left to learn. */
+  saySofar() {
+    const { next, stage, stage_progress: share, learned } = this.host;
+    show(this.learning, [learned, Math.round(share * 100)], () => next && h("div", { class: "sim-learning", "data-stage": stage },
+      h("span", {}, learned), h("span", { class: "sim-learning-bar", title: `${stage}: ${percent(share * 100)}` }, bar(share))));
+  }
+
+  async learnMore() {
+    const found = (await get("/api/v1/hosts")).hosts.find((host) => host.name === this.name);
+    if (!found) return;
+    this.host = Object.assign(this.host ?? {}, found);
+    this.say();
+    if (!found.next) clearInterval(this.stages);
   }
 
   sayState(word, at) {
@@ -198,6 +217,7 @@ class Host {
 
   close() {
     clearInterval(this.timer);
+    clearInterval(this.stages);
     this.stream.close();
     this.charts.close();
   }

@@ -8,8 +8,9 @@ import { Stream } from "./lib/stream.js";
 
 const RANK = { critical: 0, silent: 1, unusual: 2, late: 3, warming: 4, normal: 5 };
 const TONE = { critical: "critical", silent: "warning", unusual: "warning", normal: "ok" };
-const COLUMNS = [["name", "Host"], ["state", "State"], ["cpu", "CPU"], ["memory", "Memory"], ["disk", "Disk used"], ["disk_io", "Disk I/O"], ["score", "Score"], ["last", "Last"]];
-const WIDE = new Set(["disk", "disk_io", "last"]);
+const COLUMNS = [["name", "Host"], ["state", "State"], ["cpu", "CPU"], ["memory", "Memory"], ["disk", "Disk used"], ["disk_io", "Disk I/O"], ["score", "Score"], ["stage", "Learned"], ["last", "Last"]];
+const STAGES_MS = 60_000;
+const WIDE = new Set(["disk", "disk_io", "stage", "last"]);
 
 export async function drawTable(app) {
   const pill = livePill();
@@ -25,7 +26,11 @@ export async function drawTable(app) {
   };
   const refetch = async () => (await get("/api/v1/hosts")).hosts.forEach((host) => hosts.set(host.name, host));
   const stream = new Stream("topic=overview", { fleet: take, notices: (data) => app.notices.say(data.notices) }, (word) => pill.say(word, null), () => refetch().then(redraw, () => {}));
-  app.onStop(() => stream.close());
+  const stages = setInterval(() => refetch().then(redraw, () => {}), STAGES_MS);
+  app.onStop(() => {
+    clearInterval(stages);
+    stream.close();
+  });
   redraw();
 }
 
@@ -35,21 +40,26 @@ function drawRows(app, head, body, hosts, view, now, redraw) {
   const troubled = rows.filter((host) => RANK[host.state] < 3).length;
   head.say(null, rows.length ? plural(rows.length, "host") : "No host yet", troubled ? `${troubled} of them ${troubled === 1 ? "needs" : "need"} attention` : "Nothing unusual on any of them");
   if (!rows.length) return show(body, "none", () => nothing("No host yet.", "This machine appears within seconds; others as soon as they send."));
-  const key = [view, rows.map((host) => [host.name, host.state, host.values.map((v) => v && Math.round(v)), Math.round(host.score * 100)]), Math.round(now() / 5000)];
+  const key = [view, rows.map((host) => [host.name, host.state, host.stage, host.values.map((v) => v && Math.round(v)), Math.round(host.score * 100)]), Math.round(now() / 5000)];
   return show(body, key, () => h("table", { class: "sim-table" },
     h("thead", {}, h("tr", {}, COLUMNS.map(([by, label]) => h("th", { class: cellClass(by) }, h("button", { type: "button", onclick: () => { view.down = view.by === by ? !view.down : true; view.by = by; redraw(); } }, label))))),
     h("tbody", {}, rows.map((host) => row(app, host, now)))));
 }
 
-const cellClass = (by) => `${by === "name" || by === "state" ? "" : "sim-right"} ${WIDE.has(by) ? "sim-wide" : ""}`;
+const cellClass = (by) => `${by === "stage" ? "sim-apart" : by === "name" || by === "state" ? "" : "sim-right"} ${WIDE.has(by) ? "sim-wide" : ""}`;
 
 function compare(a, b, by) {
   const index = ["cpu", "memory", "disk", "disk_io"].indexOf(by);
   if (index >= 0) return (b.values[index] ?? -1) - (a.values[index] ?? -1);
   if (by === "state") return RANK[a.state] - RANK[b.state];
+  if (by === "stage") return stageRank(a) - stageRank(b);
   if (by === "name") return a.name.localeCompare(b.name);
   return (b[by] ?? 0) - (a[by] ?? 0);
 }
+
+const STAGES = ["limits only", "learning the last hour", "forest", "knows its days"];
+const stageRank = (host) => STAGES.indexOf(host.stage) + host.stage_progress;
+const learned = (host) => (host.next ? `${host.stage} · ${percent(host.stage_progress * 100)}` : host.stage);
 
 function row(app, host, now) {
   const cells = host.values.map((value, i) => h("td", { class: `sim-right ${i > 1 ? "sim-wide" : ""}` }, percent(value)));
@@ -57,5 +67,6 @@ function row(app, host, now) {
     h("td", {}, h("b", {}, link(app, "host", { host: host.name }, host.name)), " ", simulatedTag(host.simulated)),
     h("td", {}, tag(words(host.state), TONE[host.state] ?? "plain")), cells,
     h("td", { class: "sim-right" }, host.score.toFixed(2)),
+    h("td", { class: cellClass("stage") + " sim-muted", title: host.learned }, learned(host)),
     h("td", { class: "sim-right sim-wide sim-muted" }, host.last ? `${lasted(now() - host.last)} ago` : "never"));
 }

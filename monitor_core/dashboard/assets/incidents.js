@@ -4,7 +4,7 @@ import { get, post } from "./lib/api.js";
 import { h, show } from "./lib/dom.js";
 import { clock, day, lasted, plural } from "./lib/format.js";
 import { labelCard, labelOptions, labelTags, tallyCard } from "./lib/labels.js";
-import { button, card, header, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, stateTone, stateWord, tag } from "./lib/parts.js";
+import { began, button, card, counterfactual, header, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, stateTone, stateWord, tag } from "./lib/parts.js";
 import { Stream } from "./lib/stream.js";
 
 const LANES = 12;
@@ -153,7 +153,8 @@ class Incidents {
     const lines = incident.timeline.map((line) => h("li", {}, h("span", { class: "sim-muted" }, clock(line.at, true)), h("i", {}), h("span", {}, line.what), h("span", { class: "sim-muted" }, line.detail)));
     return h("section", { class: "sim-card sim-incident", "data-tone": stateTone(incident) }, h("div", { class: "sim-incident-words" },
       h("p", { class: "sim-small" }, `incident ${incident.id} · ${incident.host}`, simulatedTag(incident.simulated), incident.from_history ? tag("from history") : null, labelTags(incident)),
-      h("h3", {}, incident.title), h("p", { class: "sim-muted" }, incident.detail),
+      h("p", { class: "sim-small" }, began(incident, this.stream.now())),
+      h("h3", {}, incident.title), h("p", { class: "sim-muted" }, incident.detail), counterfactual(incident),
       h("ul", { class: "sim-timeline" }, lines), incident.state === "resolved" ? null : this.noteForm(incident)));
   }
 

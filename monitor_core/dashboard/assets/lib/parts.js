@@ -102,6 +102,22 @@ export const stateTone = (incident) =>
 export const stateWord = (incident) =>
   incident.state === "resolved" ? "resolved" : `${incident.state} · ${incident.severity}`;
 
+const DETECTORS = {
+  limits: "over its limit", robust_z: "far from the last hour", isolation_forest: "odd combination", trend: "climbing", stuck: "stuck",
+  neighbours: "unlike its own past",
+};
+
+/** Since when it has been unusual, for how long, and which detector said so. */
+export const began = (incident, now) => {
+  const start = incident.since ?? incident.opened_at;
+  const detector = DETECTORS[incident.detector];
+  return h("span", {}, "since ", since(start, now), ` · ${lasted((incident.resolved_at ?? now) - start)}`, detector && ` · ${detector}`);
+};
+
+/** With what values it would be normal; nothing where nobody knows. */
+export const counterfactual = (incident) =>
+  incident.counterfactual && h("p", { class: "sim-counterfactual", title: "If the mean of its last four samples were that, its score would be below the alarm score and no limit exceeded" }, incident.counterfactual.sentence);
+
 /** What an open incident says of itself. `series` (may come later) fills the sparkline. */
 export function incidentCard(app, incident, { now, channels, compact = false, labels = [], changed = () => {} }) {
   const told = incident.told ? `${channels[0] === "slack" ? "Slack" : "Console"} told ${clock(incident.opened_at)}` : "not told";
@@ -111,9 +127,10 @@ export function incidentCard(app, incident, { now, channels, compact = false, la
       h("p", { class: "sim-small" },
         compact ? null : h("b", {}, link(app, "host", { host: incident.host }, incident.host)),
         tag(incident.severity, stateTone(incident)), simulatedTag(incident.simulated), labels,
-        h("span", {}, "since ", since(incident.opened_at, now), ` · ${lasted(now - incident.opened_at)}`)),
+        began(incident, now)),
       h("h3", {}, incident.title),
       h("p", { class: "sim-muted" }, incident.detail),
+      counterfactual(incident),
       h("div", { class: "sim-actions" },
         acknowledgeButton(incident, changed),
         compact ? null : h("span", { class: "sim-button" }, link(app, "host", { host: incident.host, range: "1h" }, "Open")),
