@@ -35,7 +35,7 @@ from monitor_core.storage.writer import StateUnavailable
 
 log = logging.getLogger("monitor.pipeline")
 
-MOST_UNSCORED = 200_000  # samples, about 20 MB
+MOST_UNSCORED = 50_000  # samples, about 5 MB
 MAX_ROWS, MAX_TURNS = 20_000, 1_000  # a step takes a turn for each sample of the host that has most
 RETRY_SECONDS = 1.0
 GATHER_BELOW, GATHER_SECONDS = 50, 0.04

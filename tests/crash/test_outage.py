@@ -15,6 +15,7 @@ from tests.storage.influxdb.stub import InfluxStub, refusal
 pytestmark = pytest.mark.crash
 MINUTES = int(os.environ.get("OUTAGE_MINUTES", "30"))
 RATE, PER_POST = 500, 2_000
+BEFORE = 60  # bodies: the hosts are known and the first snapshot has been made, so that what grows is the outage's
 GROWS_MB, TIMES_REAL_TIME = 50, 10
 
 
@@ -65,20 +66,20 @@ def test_half_an_hour_without_the_database_loses_nothing(tmp_path):
         service = Killable(tmp_path, INFLUXDB_URL=influx.url, INFLUXDB_TOKEN="t", INFLUXDB_ORG="o", INFLUXDB_BUCKET="b")
         service.start()
         bodies = list(ticks(seconds, start))
-        acknowledged = sum(post(service, body) for body in bodies[:10])
+        acknowledged = sum(post(service, body) for body in bodies[:BEFORE])
         wait_until(lambda: influx.samples("b") == acknowledged)
         before = rss_mb(service)
         influx.always = refusal(503, "unavailable")
-        acknowledged += sum(post(service, body) for body in bodies[10 : len(bodies) // 2])
+        acknowledged += sum(post(service, body) for body in bodies[BEFORE : len(bodies) // 2])
         grown = rss_mb(service) - before
         service.kill()
         service.start()
         before = rss_mb(service)
         acknowledged += sum(post(service, body) for body in bodies[len(bodies) // 2 :])
-        wait_until(lambda: store_of(service)["backlog_samples"] == acknowledged - 10 * PER_POST, 120)
+        wait_until(lambda: store_of(service)["backlog_samples"] == acknowledged - BEFORE * PER_POST, 120)
         grown = max(grown, rss_mb(service) - before)
         influx.always = None
-        wait_until(lambda: influx.samples("b") > 10 * PER_POST)
+        wait_until(lambda: influx.samples("b") > BEFORE * PER_POST)
         began, had = time.monotonic(), influx.samples("b")
         wait_until(lambda: influx.samples("b") == acknowledged, 120)
         drained = (acknowledged - had) / (time.monotonic() - began)
