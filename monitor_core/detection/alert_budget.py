@@ -31,7 +31,7 @@ APART_SAMPLES, APART_MS = 10, 60_000
 LASTS_MS, TURNS_OUT_MS = 30_000, 900_000
 # Staying high is less news than rising: a tenth of the last hour's height above what comes once a day is taken off.
 DAILY, STALE, STALE_FROM = 2.32, 0.1, -4.8
-QUARTERS, QUARTER_MS = 12, 300_000
+STRETCHES, STRETCH_MS = 12, 300_000
 # The prior: how the rate falls with the threshold, below and beyond what comes once a day; it weighs 1/budget days.
 FALLS_BELOW, FALLS_BEYOND = 1.6, 0.864
 PRIOR = np.exp(-(THRESHOLDS - DAILY) / np.where(THRESHOLDS < DAILY, FALLS_BELOW, FALLS_BEYOND))
@@ -63,9 +63,9 @@ class BudgetState(HostArrays):
     """What the rule remembers of every host. Level arrays are about `THRESHOLDS`.
 
     `above_at` [levels] last sample at or above each, ms UTC; `told` the distance at the last alert, `told_at` when;
-    `sent` [days, levels] alerts that it would have sent on day `day`; `highest` [quarters] of an hour's distances by
-    `quarter`; `lately` the last distances, `seen` how many; `threshold` in scales (NaN: not known yet), `decided_at`;
-    `began` the first sample, `outside`: a limit or the slow channel speaks.
+    `sent` [days, levels] alerts that it would have sent on day `day`; `highest` of an hour's distances by `stretch` of
+    5 min; `lately` the last distances, `seen` how many; `threshold` in scales (NaN: not known yet), `decided_at`;
+    `began` the first sample, `last_time` the newest; `outside`: a limit or the slow channel speaks.
     """
 
     COLUMNS: ClassVar = {
@@ -74,8 +74,8 @@ class BudgetState(HostArrays):
         "told_at": ((LEVELS,), np.int64, NEVER),
         "sent": ((DAYS, LEVELS), np.uint8, 0),
         "day": ((DAYS,), np.int32, -1),
-        "highest": ((QUARTERS,), np.float32, -np.inf),
-        "quarter": ((QUARTERS,), np.int32, -1),
+        "highest": ((STRETCHES,), np.float32, -np.inf),
+        "stretch": ((STRETCHES,), np.int32, -1),
         "lately": ((LONGEST_WINDOW,), np.float32, -np.inf),
         "seen": ((), np.int64, 0),
         "threshold": ((), np.float64, np.nan),
@@ -90,7 +90,7 @@ class BudgetState(HostArrays):
     sent: npt.NDArray[np.uint8]
     day: npt.NDArray[np.int32]
     highest: npt.NDArray[np.float32]
-    quarter: npt.NDArray[np.int32]
+    stretch: npt.NDArray[np.int32]
     lately: npt.NDArray[np.float32]
     seen: IntArray
     threshold: FloatArray
@@ -161,17 +161,17 @@ def spent(state: BudgetState, budget: Budget, row: int, days: int) -> int:
 
 def _highest(state: BudgetState, rows: IntArray, time: IntArray) -> FloatArray:
     """[n] of the hour before the present five minutes; -inf: nothing was seen then."""
-    now = (time // QUARTER_MS)[:, None]
-    ago = now - state.quarter[rows]
-    return np.where((ago >= 1) & (ago <= QUARTERS), state.highest[rows], -np.inf).max(axis=1).astype(np.float64)
+    now = (time // STRETCH_MS)[:, None]
+    ago = now - state.stretch[rows]
+    return np.where((ago >= 1) & (ago <= STRETCHES), state.highest[rows], -np.inf).max(axis=1).astype(np.float64)
 
 
 def _remember(state: BudgetState, rows: IntArray, time: IntArray, distance: FloatArray) -> None:
-    now = time // QUARTER_MS
-    slot = now % QUARTERS
-    same = state.quarter[rows, slot] == now
+    now = time // STRETCH_MS
+    slot = now % STRETCHES
+    same = state.stretch[rows, slot] == now
     state.highest[rows, slot] = np.where(same, np.maximum(state.highest[rows, slot], distance), distance)
-    state.quarter[rows, slot] = now
+    state.stretch[rows, slot] = now
 
 
 def _lasting(state: BudgetState, budget: Budget, rows: IntArray, news: FloatArray, gap: IntArray) -> FloatArray:

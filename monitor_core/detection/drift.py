@@ -60,30 +60,18 @@ def stability_index(trained: IntArray, now: IntArray) -> float:
 def judge(trained: IntArray, hour: IntArray, day: IntArray, alarm_score: float, spoken_ms: int) -> Drift:
     """Histograms [BINS] of the votes at training (empty: unknown), in the last hour and in the last day; the version
     has spoken for `spoken_ms`."""
-    samples = int(day.sum())
     at_training, last_hour, last_day = (_share(counts, alarm_score) for counts in (trained, hour, day))
+    samples, index = int(day.sum()), None
     if not trained.sum():
-        return Drift(
-            at_training,
-            last_hour,
-            last_day,
-            None,
-            samples,
-            "unknown: this version was trained before drift was measured",
-        )
-    if samples < FEWEST or spoken_ms < EARLIEST_MS:
-        return Drift(
-            at_training,
-            last_hour,
-            last_day,
-            None,
-            samples,
-            "too early: it has watched for less than an hour, or seen too few samples",
-        )
-    index = stability_index(_pooled(trained), _pooled(day))
-    often = max(UNUSUAL_TIMES * (at_training or 0.0), UNUSUAL_FROM)
-    verdict = "drifting: retrain" if index >= MOVED or (last_day or 0.0) > often else "stable"
-    return Drift(at_training, last_hour, last_day, round(index, 3), samples, verdict)
+        verdict = "unknown: this version was trained before drift was measured"
+    elif samples < FEWEST or spoken_ms < EARLIEST_MS:
+        verdict = "too early: it has watched for less than an hour, or seen too few samples"
+    else:
+        index = stability_index(_pooled(trained), _pooled(day))
+        often = max(UNUSUAL_TIMES * (at_training or 0.0), UNUSUAL_FROM)
+        verdict = "drifting: retrain" if index >= MOVED or (last_day or 0.0) > often else "stable"
+    told = None if index is None else round(index, 3)
+    return Drift(at_training, last_hour, last_day, told, samples, verdict)
 
 
 def _share(counts: IntArray, alarm_score: float) -> float | None:

@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from monitor_core.detection.detectors.neighbours import FULL_VOICE_MS
 from monitor_core.detection.host_state import BASELINE_LEVELS, WARM_LEVELS
-
-DAY_MS = 86_400_000
-KNOWS_DAYS = 3
 
 
 class Stage(StrEnum):
@@ -42,9 +40,9 @@ def learned(levels: int, level_ms: float, model_version: int, history_ms: int) -
         return _told(Stage.LAST_HOUR, levels / BASELINE_LEVELS, f"full baseline in {left}", speak)
     if not model_version:
         return _told(Stage.LAST_HOUR, 1.0, "forest after the first training", speak)
-    if history_ms < KNOWS_DAYS * DAY_MS:
-        left = _span(KNOWS_DAYS * DAY_MS - history_ms)
-        return _told(Stage.FOREST, history_ms / (KNOWS_DAYS * DAY_MS), f"daily pattern in {left}", speak)
+    if history_ms < FULL_VOICE_MS:
+        left = _span(FULL_VOICE_MS - history_ms)
+        return _told(Stage.FOREST, history_ms / (FULL_VOICE_MS), f"daily pattern in {left}", speak)
     return Learned(Stage.DAYS, 1.0, None, "Knows this host's last hour and its days")
 
 

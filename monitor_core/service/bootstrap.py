@@ -95,9 +95,9 @@ class Service:
         self.pipeline.score_spread.restore(self.state.meta("scores"))
         self.pipeline.vote_spread.restore(self.state.meta("votes"))
         first_start = not self.state.hosts()
+        self.learning.load_active()  # what is judged again is judged with the version that judged it
         recover(self.pipeline, self.storing, self.judge, self.journal, self.state, self.store, now)
         self._fill_latest(now)
-        self.learning.load_active()
         for work in (self.pipeline.run, self.storing.run, self.live.run, *(sender.run for sender in self.senders)):
             self._run(work)
         self._schedule()

@@ -98,7 +98,7 @@ def view(asked: Asked, rules: Rules) -> dict[str, Any]:
 
 
 def unusual(scores: Scores, rules: Rules) -> BoolArray:
-    """[n] which samples the policy counts."""
+    """[n] which samples count at the alarm score; a host's own threshold, by its alert budget, may lie elsewhere."""
     return (scores.score >= rules.alarm_score) | scores.breach.any(axis=1)
 
 

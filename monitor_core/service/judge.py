@@ -98,7 +98,8 @@ class Judge:
         fresh = np.setdiff1d(np.arange(len(frame)), late, assume_unique=True)
         batch = Batch(frame, scores, arrived)
         counted = self._walk(self.policy, self.desk, batch, fresh, out, self.spending)
-        self.kept_quiet += int((scores.score[fresh] >= self.rules.alarm_score).sum()) - len(counted)
+        loud = fresh[scores.score[fresh] >= self.rules.alarm_score]
+        self.kept_quiet += len(np.setdiff1d(loud, counted, assume_unique=True))
         anomalies = _anomalies(self.desk, batch, counted, out)
         self._hear(batch, fresh, out)
         if len(late):

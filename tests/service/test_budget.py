@@ -110,3 +110,15 @@ def test_the_first_day_of_a_host_brings_new_versions_as_its_history_doubles(taug
     train(taught)
     assert taught.judge.scorer.models.hosts == ("web-1", "web-2")
     assert not taught.learning.has_grown()
+
+
+def test_what_is_judged_again_after_a_crash_is_judged_with_the_version_that_judged_it(taught, start):
+    taught.pipeline.leave_snapshot()
+    odd = {"host": "web-1", "cpu": 30.0, "memory": 30.0, "disk": 30.0, "disk_io": 75.0}
+    at = now_ms()
+    client_of(taught).post("/ingest", json=[odd | {"timestamp": at + i * MINUTE} for i in range(3)])
+    settled(taught)
+    before = taught.judge.snapshots()
+    taught.pipeline._is_ahead = True  # as after kill -9: no snapshot is left
+    after = start().judge.snapshots()
+    assert (after["hosts"], after["budget"]) == (before["hosts"], before["budget"])
