@@ -1,6 +1,7 @@
 import pytest
 
-from monitor_core.detection.stage import DAY_MS, Stage, learned
+from monitor_core.detection.multiscale import DAY_MS
+from monitor_core.detection.stage import Stage, learned
 
 LEVEL_MS = 15_000.0
 
