@@ -92,8 +92,9 @@ class Alert(Level):
         breach = scores.breach.any(axis=1)
         slow = np.fmax.reduce(scores.by_detector[:, SLOW], axis=1) >= self._rules.alarm_score
         sample = Sample(self._row, frame.time, scores.distance, slow | breach, np.ones(1, dtype=np.bool_))
-        unusual = slow | alert_budget.watch(self._spending, self._budget, sample)
-        moves, _ = decide(self._policy, self._rules, self._row, frame.time, unusual, breach)
+        watched = alert_budget.watch(self._spending, self._budget, sample)
+        unusual = slow | watched.over
+        moves, _ = decide(self._policy, self._rules, self._row, frame.time, unusual, breach, watched.lasts)
         return float(any(move.move in {OPENED, ESCALATED} for move in moves))
 
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 class Metric:
     """One measurable quantity of a host; `limit` is the default static threshold (None: no limit).
 
-    `fills`: it is a stock that runs full, so that a steady climb has an end in time.
+    `fills`: it is a stock that runs full, so that a steady climb has an end in time. `breath`: the share of the range by
+    which it moves without anybody wondering; what it fills moves less by itself than what it does.
     """
 
     key: str
@@ -26,12 +27,13 @@ class Metric:
     high: float
     limit: float | None
     fills: bool = False
+    breath: float = 0.04
 
 
 CATALOGUE: tuple[Metric, ...] = (
     Metric("cpu", "CPU", "%", 0.0, 100.0, 85.0),
-    Metric("memory", "Memory", "%", 0.0, 100.0, 85.0, fills=True),
-    Metric("disk", "Disk used", "%", 0.0, 100.0, 90.0, fills=True),
+    Metric("memory", "Memory", "%", 0.0, 100.0, 85.0, fills=True, breath=0.03),
+    Metric("disk", "Disk used", "%", 0.0, 100.0, 90.0, fills=True, breath=0.02),
     Metric("disk_io", "Disk I/O busy", "%", 0.0, 100.0, None),
 )
 
@@ -40,12 +42,14 @@ BY_KEY: dict[str, Metric] = {metric.key: metric for metric in CATALOGUE}
 
 
 class MetricTable:
-    """Several metrics as arrays, in one order: `keys`, `low` and `high` [m] (infinite: not known), `fills` places."""
+    """Several metrics as arrays, in one order: `keys`, `low`, `high` (infinite: not known) and `breath`
+    [m], `fills` places."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.keys = tuple(metric.key for metric in metrics)
         self.low = np.array([metric.low for metric in metrics])
         self.high = np.array([metric.high for metric in metrics])
+        self.breath = np.array([metric.breath for metric in metrics])
         self.fills = np.array([i for i, metric in enumerate(metrics) if metric.fills], dtype=np.int64)
         self.are_bounded = bool(np.isfinite(self.high - self.low).all())
 

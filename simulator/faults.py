@@ -22,15 +22,23 @@ class FaultKind(StrEnum):
     NIGHTLY_BACKUP = "nightly_backup"
     SLOW_LEAK = "slow_leak"
     STUCK_SENSOR = "stuck_sensor"
+    CPU_BUSY = "cpu_busy"
+    MEMORY_JUMP = "memory_jump"
+    DISK_JUMP = "disk_jump"
+    DISK_IO_STORM = "disk_io_storm"
 
 
-# of those that come by themselves; the slow ones are for benchmarks that plan them
+# the last four come by plan only, in benchmarks
 LASTS_MS = {
     FaultKind.CPU_SATURATION: 4 * MINUTE_MS,
     FaultKind.MEMORY_LEAK: 15 * MINUTE_MS,
     FaultKind.DISK_FILL: 12 * MINUTE_MS,
     FaultKind.SILENCE: 2 * MINUTE_MS,
     FaultKind.NIGHTLY_BACKUP: 22 * MINUTE_MS,
+    FaultKind.CPU_BUSY: 5 * MINUTE_MS,
+    FaultKind.MEMORY_JUMP: 6 * MINUTE_MS,
+    FaultKind.DISK_JUMP: 10 * MINUTE_MS,
+    FaultKind.DISK_IO_STORM: 3 * MINUTE_MS,
 }
 # which metrics an explanation may name first
 CULPRITS: dict[FaultKind, tuple[str, ...]] = {
@@ -41,6 +49,18 @@ CULPRITS: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.NIGHTLY_BACKUP: ("disk_io",),
     FaultKind.SLOW_LEAK: ("memory",),
     FaultKind.STUCK_SENSOR: ("memory",),
+    FaultKind.CPU_BUSY: ("cpu",),
+    FaultKind.MEMORY_JUMP: ("memory",),
+    FaultKind.DISK_JUMP: ("disk",),
+    FaultKind.DISK_IO_STORM: ("disk_io",),
+}
+# A program that runs wild, one that takes memory at once, a dump that somebody left, a disk that is read and read:
+# how many points come on top, after how many ms.
+ADDED = {
+    FaultKind.CPU_BUSY: (CPU, 40.0, 1),
+    FaultKind.MEMORY_JUMP: (MEMORY, 25.0, 6_000),
+    FaultKind.DISK_JUMP: (DISK, 20.0, 6_000),
+    FaultKind.DISK_IO_STORM: (DISK_IO, 60.0, 1),
 }
 
 
@@ -97,4 +117,7 @@ def _changed(fault: Fault, values: Table, share: Table) -> Table:
         out[:, MEMORY] += 30 * share
     elif kind is FaultKind.STUCK_SENSOR:
         out[:, MEMORY] = fault.held
+    elif kind in ADDED:
+        metric, points, rises_ms = ADDED[kind]
+        out[:, metric] += points * np.minimum((share * (fault.stop - fault.start) + 1) / rises_ms, 1.0)
     return np.clip(out, 0.0, 100.0)

@@ -6,6 +6,8 @@ within the budget. Read from the top down, because a very low threshold melts in
 Thresholds that nothing ever reached have a rate too: a weak exponential prior, as if a few days had been seen before.
 
 Alerts about limits, silence and the slow channel are outside the budget, and so is one that somebody marked as real.
+While a host is new each of them counts less, a quarter on the first day, all from a week on: who tries it out wants to
+hear it more than twice.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ THRESHOLDS = LOWEST + STEP * np.arange(LEVELS)
 DAYS = 21
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 KNOWS_AFTER_MS = DECIDES_EACH_MS = 3 * HOUR_MS
-WORSE = 0.8  # scales beyond what was told: worth a word again
+WORSE = 0.8  # scales beyond what was told: worth a word again, but not while it is still on its way up
+RISES_MS = 60_000
 AGAIN_MS = DAY_MS
 APART_SAMPLES, APART_MS = 10, 60_000
 LASTS_MS, TURNS_OUT_MS = 30_000, 900_000
+FARTHER = 1.0  # scales that make up for each sample that is missing
 # Staying high is less news than rising: a tenth of the last hour's height above what comes once a day is taken off.
 DAILY, STALE, STALE_FROM = 2.32, 0.1, -4.8
 STRETCHES, STRETCH_MS = 12, 300_000
@@ -36,6 +40,7 @@ STRETCHES, STRETCH_MS = 12, 300_000
 FALLS_BELOW, FALLS_BEYOND = 1.6, 0.864
 PRIOR = np.exp(-(THRESHOLDS - DAILY) / np.where(THRESHOLDS < DAILY, FALLS_BELOW, FALLS_BEYOND))
 LONGEST_WINDOW = 32
+NEW_DAYS, KNOWN_DAYS, COUNTS_WHEN_NEW = 1.0, 7.0, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,15 @@ class Sample(NamedTuple):
     limited: BoolArray
 
 
-def watch(state: BudgetState, budget: Budget, sample: Sample) -> BoolArray:
-    """[n] is each sample's distance over its host's threshold? All thresholds see it and count."""
+class Watched(NamedTuple):
+    """[n] `over`: the sample's distance is over its host's threshold; `lasts`: and that long enough to be told."""
+
+    over: BoolArray
+    lasts: BoolArray
+
+
+def watch(state: BudgetState, budget: Budget, sample: Sample) -> Watched:
+    """Hold each sample against its host's threshold; all thresholds see it and count."""
     rows, time, distance = sample.rows, sample.time, sample.distance
     known = state.began[rows] > NEVER
     state.began[rows] = np.where(known, state.began[rows], time)
@@ -122,12 +134,14 @@ def watch(state: BudgetState, budget: Budget, sample: Sample) -> BoolArray:
     _remember(state, rows, time, distance)
     lasting = _lasting(state, budget, rows, news, gap)
     known = sample.limited & ~np.isnan(state.threshold[rows])
-    over = np.where(known, news, distance) >= thresholds(state, budget, rows, sample.limited)
+    threshold = thresholds(state, budget, rows, sample.limited)
+    over = np.where(known, news, distance) >= threshold
+    lasts = over & (np.where(known, lasting, lasting + distance - news) >= threshold)
     some = np.flatnonzero(sample.limited)
     if len(some) and math.isfinite(budget.alerts_per_day):
         _count(state, rows[some], time[some], lasting[some], gap[some], sample.outside[some])
         _decide(state, budget, rows[some], time[some])
-    return over
+    return Watched(over, lasts)
 
 
 def thresholds(state: BudgetState, budget: Budget, rows: IntArray, limited: BoolArray) -> FloatArray:
@@ -175,12 +189,15 @@ def _remember(state: BudgetState, rows: IntArray, time: IntArray, distance: Floa
 
 
 def _lasting(state: BudgetState, budget: Budget, rows: IntArray, news: FloatArray, gap: IntArray) -> FloatArray:
-    """[n] what `samples` of the last `window` reach; a sample that stands for half a minute lasts by itself."""
+    """[n] what `samples` of the last `window` reach, or fewer of them that go farther; a sample that stands for half a
+    minute lasts by itself."""
     state.lately[rows, state.seen[rows] % LONGEST_WINDOW] = news
     state.seen[rows] += 1
     places = (state.seen[rows][:, None] - 1 - np.arange(budget.window)) % LONGEST_WINDOW
-    lately = np.sort(state.lately[rows[:, None], places], axis=1)[:, -budget.samples]
-    return np.where(gap >= LASTS_MS, news, np.minimum(lately, news))
+    lately = np.sort(state.lately[rows[:, None], places], axis=1)[:, -budget.samples :]
+    fewer = np.arange(budget.samples, dtype=np.float64)  # than asked for: their lowest comes that many places later
+    reached = np.minimum(lately, news[:, None]) - FARTHER * fewer
+    return np.where(gap >= LASTS_MS, news, reached.max(axis=1))
 
 
 def _count(
@@ -199,9 +216,10 @@ def _count(
     apart = np.maximum(APART_SAMPLES * gap[asked], APART_MS)[:, None]
     fresh = at - state.above_at[hosts] > apart
     told, told_at = state.told[hosts], state.told_at[hosts]
-    tells = above & (fresh | (x > told + WORSE) | (at - told_at >= AGAIN_MS)) & ~outside[asked][:, None]
+    rises = at - told_at < RISES_MS
+    tells = above & (fresh | (x > told + WORSE) & ~rises | (at - told_at >= AGAIN_MS)) & ~outside[asked][:, None]
     state.above_at[hosts] = np.where(above, at, state.above_at[hosts])
-    state.told[hosts] = np.where(tells, x, told)
+    state.told[hosts] = np.where(tells, x, np.where(rises, np.maximum(told, x), told))
     state.told_at[hosts] = np.where(tells, at, told_at)
     _add(state, hosts, at[:, 0] // DAY_MS, tells)
 
@@ -222,6 +240,8 @@ def _take_back(state: BudgetState, rows: IntArray, time: IntArray) -> None:
     current = state.day[rows, slot] == time // DAY_MS
     counts = state.sent[rows, slot]
     state.sent[rows, slot] = counts - (lately & (counts > 0) & current[:, None])
+    # no alert is taken back twice
+    state.told_at[rows] = np.where(lately, time[:, None] - TURNS_OUT_MS - 1, state.told_at[rows])
 
 
 def _decide(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray) -> None:
@@ -242,5 +262,7 @@ def _rates(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray) -
     recent = (state.day[rows] > today - DAYS) & (state.day[rows] >= 0)
     counts = (state.sent[rows] * recent[:, :, None]).sum(axis=1)
     days = np.minimum((time - state.began[rows]) / DAY_MS, DAYS)[:, None]
+    known = np.clip((days - NEW_DAYS) / (KNOWN_DAYS - NEW_DAYS), 0.0, 1.0)
+    counts = counts * (COUNTS_WHEN_NEW + (1.0 - COUNTS_WHEN_NEW) * known)
     weight = 1.0 / budget.alerts_per_day
     return (counts + weight * PRIOR) / (days + weight)

@@ -16,12 +16,11 @@ from monitor_core.host_arrays import NEVER, Columns
 from monitor_core.metrics import CATALOGUE_TABLE, MetricTable
 
 RECENT = 16
-LEVEL_SAMPLES = 4
+LEVEL_SAMPLES = 3
 BASELINE_LEVELS = 240
 WARM_LEVELS = 12
 GAPS = 20
 REFRESH_EACH = 4
-SCALE_FLOOR = 0.04  # of the full scale; a quiet host would otherwise alarm at every breath (median/MAD, Hampel 1974)
 MAD_TO_SIGMA = 1.4826
 
 
@@ -186,7 +185,8 @@ class HostState(BucketArrays, MinuteArrays):
         median = _median(ring)
         spread = MAD_TO_SIGMA * _median(np.abs(ring - median[:, :, None]))
         self.median[rows] = median
-        self.scale[rows] = np.fmax(spread, SCALE_FLOOR * self.full_scale(rows))
+        # a quiet host would otherwise alarm at every breath (median/MAD, Hampel 1974)
+        self.scale[rows] = np.fmax(spread, self.metrics.breath * self.full_scale(rows))
 
     def full_scale(self, rows: IntArray) -> FloatArray:
         """[n, m] from the least to the most that each metric can show, or else has shown."""

@@ -1,7 +1,8 @@
 """Incident policy: scores over time → incidents open, worsen, resolve. Pure: time comes with the samples or as `now`.
 
-A breached limit opens at once. Others open after `alarm_samples` of the last `alarm_window` samples were unusual, or
-after one that stands for half a minute. What is unusual says the alert budget, or the slow channel.
+A breached limit opens at once. Others open after `alarm_samples` of the last `alarm_window` samples were unusual, after
+fewer that go farther, or after one that stands for half a minute. What is unusual says the alert budget, or the slow
+channel.
 
 It resolves after a recovery window without an unusual sample, counted on samples that arrived: no data is not
 "normal". The window doubles with each incident of the host that ended within the last half hour, so that something
@@ -81,14 +82,23 @@ class PolicyState(HostArrays):
 
 
 def decide(
-    state: PolicyState, rules: Rules, rows: IntArray, time: IntArray, unusual: BoolArray, breach: BoolArray
+    state: PolicyState,
+    rules: Rules,
+    rows: IntArray,
+    time: IntArray,
+    unusual: BoolArray,
+    breach: BoolArray,
+    lasts: BoolArray | None = None,
 ) -> tuple[list[Transition], BoolArray]:
-    """One newer sample for each of `rows` (no row twice); `unusual` [n]; `breach` [n]: some limit is exceeded.
+    """One newer sample for each of `rows` (no row twice); `unusual` [n]; `breach` [n]: some limit is exceeded; `lasts`
+    [n]: unusual for as long as its distance asks for.
 
     Returns the moves and a mask of the samples that counted toward an incident.
     """
     unusual = unusual | breach
-    lasts = (state.last_time[rows] > NEVER) & (time - state.last_time[rows] >= LASTS_MS)
+    enough = (state.last_time[rows] > NEVER) & (time - state.last_time[rows] >= LASTS_MS)
+    if lasts is not None:
+        enough |= lasts
     window = np.uint32((1 << rules.alarm_window) - 1)
     state.flags[rows] = ((state.flags[rows] << np.uint32(1)) | unusual) & window
     state.last_time[rows] = time
@@ -96,7 +106,7 @@ def decide(
     state.last_abnormal[rows] = np.where(unusual, time, state.last_abnormal[rows])
     was_open = state.is_open[rows]
     persisted = np.bitwise_count(state.flags[rows]) >= rules.alarm_samples
-    opens = ~was_open & unusual & (breach | persisted | lasts)
+    opens = ~was_open & unusual & (breach | persisted | enough)
     escalates = was_open & breach & ~state.is_critical[rows]
     quiet_for = time - state.last_abnormal[rows]
     recovered = (quiet_for >= _recovery_ms(state, rules, rows)) & (state.normal_run[rows] >= NORMAL_SAMPLES)

@@ -170,13 +170,15 @@ class Judge:
         counted = np.zeros(len(batch.frame), dtype=np.bool_)
         for part in rounds(batch.frame.code[rows]):
             at = rows[part]
+            unusual, lasts = self._unusual(batch, at, breach[at], spending)
             moves, mask = incident_policy.decide(
                 policy,
                 self.rules,
                 hosts[batch.frame.code[at]],
                 batch.frame.time[at],
-                self._unusual(batch, at, breach[at], spending),
+                unusual,
                 breach[at],
+                lasts,
             )
             counted[at] = mask
             for row in at[incident_policy.begins(policy, hosts[batch.frame.code[at]], batch.frame.time[at])].tolist():
@@ -186,16 +188,20 @@ class Judge:
                 desk.apply(self._without_suppressed(policy, moves, batch), policy.names, batch, out)
         return np.flatnonzero(counted)
 
-    def _unusual(self, batch: Batch, at: IntArray, breach: BoolArray, spending: BudgetState | None) -> BoolArray:
-        """[n] over the host's threshold, or in the slow channel's way."""
+    def _unusual(
+        self, batch: Batch, at: IntArray, breach: BoolArray, spending: BudgetState | None
+    ) -> tuple[BoolArray, BoolArray | None]:
+        """[n] over the host's threshold, or in the slow channel's way; and for long enough (None: not known)."""
         frame = batch.frame
         slow = np.fmax.reduce(batch.scores.by_detector[np.ix_(at, SLOW)], axis=1) >= self.rules.alarm_score
         counting = self.spending if spending is None else spending
         rows, limited = counting.rows(frame.hosts)[frame.code[at]], ~frame.simulated[frame.code[at]]
         if spending is None:
-            return slow | (batch.scores.distance[at] >= alert_budget.thresholds(counting, self.budget, rows, limited))
+            threshold = alert_budget.thresholds(counting, self.budget, rows, limited)
+            return slow | (batch.scores.distance[at] >= threshold), None
         sample = Sample(rows, frame.time[at], batch.scores.distance[at], slow | breach, limited)
-        return slow | alert_budget.watch(counting, self.budget, sample)
+        watched = alert_budget.watch(counting, self.budget, sample)
+        return slow | watched.over, watched.lasts
 
     def forgive(self, incident: Incident, by: int = 1) -> None:
         """It was a real one (`by` -1: it was not, after all): it no longer counts against the budget.
