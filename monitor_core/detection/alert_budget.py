@@ -32,6 +32,7 @@ RISES_MS = 60_000
 AGAIN_MS = DAY_MS
 APART_SAMPLES, APART_MS = 10, 60_000
 LASTS_MS, TURNS_OUT_MS = 30_000, 900_000
+NEARLY = 1.0  # scales below the threshold: what dances on it is one incident
 FARTHER = 1.0  # scales that make up for each sample that is missing
 # Staying high is less news than rising: a tenth of the last hour's height above what comes once a day is taken off.
 DAILY, STALE, STALE_FROM = 2.32, 0.1, -4.8
@@ -117,10 +118,12 @@ class Sample(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """[n] `over`: the sample's distance is over its host's threshold; `lasts`: and that long enough to be told."""
+    """[n] `over`: the sample's distance is over its host's threshold; `lasts`: and that long enough to be told;
+    `nearly`: enough for an incident to go on."""
 
     over: BoolArray
     lasts: BoolArray
+    nearly: BoolArray
 
 
 def watch(state: BudgetState, budget: Budget, sample: Sample) -> Watched:
@@ -135,13 +138,14 @@ def watch(state: BudgetState, budget: Budget, sample: Sample) -> Watched:
     lasting = _lasting(state, budget, rows, news, gap)
     known = sample.limited & ~np.isnan(state.threshold[rows])
     threshold = thresholds(state, budget, rows, sample.limited)
-    over = np.where(known, news, distance) >= threshold
+    height = np.where(known, news, distance)
+    over, nearly = height >= threshold, height >= threshold - NEARLY
     lasts = over & (np.where(known, lasting, lasting + distance - news) >= threshold)
     some = np.flatnonzero(sample.limited)
     if len(some) and math.isfinite(budget.alerts_per_day):
         _count(state, rows[some], time[some], lasting[some], gap[some], sample.outside[some])
         _decide(state, budget, rows[some], time[some])
-    return Watched(over, lasts)
+    return Watched(over, lasts, nearly)
 
 
 def thresholds(state: BudgetState, budget: Budget, rows: IntArray, limited: BoolArray) -> FloatArray:

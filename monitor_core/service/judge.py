@@ -201,7 +201,8 @@ class Judge:
             return slow | (batch.scores.distance[at] >= threshold), None
         sample = Sample(rows, frame.time[at], batch.scores.distance[at], slow | breach, limited)
         watched = alert_budget.watch(counting, self.budget, sample)
-        return slow | watched.over, watched.lasts
+        goes_on = watched.nearly & self.policy.is_open[self.policy.rows(frame.hosts)[frame.code[at]]]
+        return slow | watched.over | goes_on, watched.lasts
 
     def forgive(self, incident: Incident, by: int = 1) -> None:
         """It was a real one (`by` -1: it was not, after all): it no longer counts against the budget.

@@ -91,6 +91,38 @@ def test_an_alert_that_turns_into_a_breach_is_taken_back():
     assert state.sent.sum() == 0
 
 
+def test_no_alert_is_taken_back_twice():
+    state = BudgetState()
+    distance = [0.0] * 5 + [9.0] * 3 + [0.0] * 20 + [9.0] * 3 + [0.0] * 2 + [9.0] * 4
+    play(state, distance[:28])
+    assert state.sent.max() == 1
+    play(state, distance[28:], start=T0 + 28 * MINUTE, outside={3, 6})
+    assert state.sent[0].max(axis=0)[np.searchsorted(THRESHOLDS, 8.0)] == 1
+
+
+def test_one_rise_is_one_alert_however_many_samples_it_takes():
+    state = BudgetState()
+    play(state, [0, 0, 2, 4, 6, 8, 10, 10, 10, 10], step=3_000)
+    assert state.sent.max() == 1
+
+
+def test_while_a_host_is_new_its_alerts_count_less():
+    new, known = BudgetState(), BudgetState()
+    play(new, [0.0] * 60 + [9.0] * 10 + [0.0] * 200)
+    play(known, [0.0] * 8 * 1_440 + [9.0] * 10 + [0.0] * 200)
+    row, level = 0, np.searchsorted(THRESHOLDS, 8.0)
+    assert new.sent[0, :, level].sum() == known.sent[0, :, level].sum() == 1
+    quarter, whole = (alert_budget.rates(state, Budget(), row)[level] for state in (new, known))
+    assert quarter * 7 == pytest.approx(0.25, abs=0.05)
+    assert whole * 15 == pytest.approx(1.0, abs=0.1)
+
+
+def test_what_dances_on_the_threshold_goes_on():
+    watched = list(watch_all(BudgetState(), [0, 9, 3.5, 2.4], limited=False))
+    assert [bool(w.over[0]) for w in watched] == [False, True, False, False]
+    assert [bool(w.nearly[0]) for w in watched] == [False, True, True, False]
+
+
 def test_an_incident_marked_as_real_no_longer_counts_and_counts_again_when_taken_back():
     state = BudgetState()
     play(state, [0.0] * 5 + [9.0] * 10 + [0.0] * 10)

@@ -43,6 +43,14 @@ def test_two_of_five_open_nothing():
     assert play([0.8, 0.1, 0.1, 0.1, 0.8] * 10) == []
 
 
+def test_one_that_goes_far_enough_opens_by_itself():
+    state = PolicyState()
+    row, yes, no = state.rows(["web-1"]), np.array([True]), np.array([False])
+    assert decide(state, RULES, row, np.array([T0]), yes, no, no)[0] == []
+    (move,), _ = decide(state, RULES, row, np.array([T0 + 3_000]), yes, no, yes)
+    assert (move.move, move.reason) == (OPENED, Reason.SCORE_PERSISTED)
+
+
 def test_it_opens_once_however_long_it_lasts():
     assert len(play([0.9] * 200, set(range(200)))) == 1
 
