@@ -18,7 +18,7 @@ from monitor_core.detection.detectors.neighbours import HostModels
 from monitor_core.detection.incident_policy import ESCALATED, OPENED, PolicyState, Rules, decide
 from monitor_core.detection.minute_history import MinuteHistory
 from monitor_core.detection.scorer import SLOW, Scorer
-from monitor_core.frame import FloatArray, Frame
+from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray
 from monitor_core.metrics import BY_KEY, Metric, MetricTable
 from monitor_core.scores import Scores
 
@@ -43,7 +43,7 @@ class Level:
         self._history = MinuteHistory()
         self._fitted_ms = 0
         self._began: int | None = None
-        self.why = np.zeros(len(self._metrics))
+        self.why, self.distance = np.zeros(len(self._metrics)), 0.0
 
     def update(self, t: float, x: Sequence[float]) -> float:
         """`t` s since 1970, `x` [m]."""
@@ -52,20 +52,25 @@ class Level:
         frame = one(time_ms, values)
         scores = self._scorer.score(frame)
         self._history.take(frame)
-        self.why = scores.contributions[0]
+        self.why, self.distance = scores.contributions[0], float(scores.distance[0])
         return self._answer(frame, scores)
 
     def _answer(self, frame: Frame, scores: Scores) -> float:
-        return float(scores.distance[0])
+        return self.distance
 
     def _learn(self, time_ms: int) -> None:
         self._began = time_ms if self._began is None else self._began
         if not neighbours.is_due(time_ms - self._began, self._fitted_ms):
             return
-        model = neighbours.fit(*self._history.of(HOST, time_ms), self._metrics)
+        time, means = self._history.of(HOST, time_ms)
+        model = neighbours.fit(time, means, self._metrics, self._normal(time))
         if model is not None:
             self._fitted_ms = time_ms - self._began
             self._scorer.use(None, self._scorer.model_version + 1, HostModels([HOST], model))
+
+    def _normal(self, time: IntArray) -> BoolArray | None:
+        """Which minutes may be learned from; None: all."""
+        return None
 
 
 def one(time_ms: int, values: FloatArray) -> Frame:

@@ -168,7 +168,9 @@ def test_fewer_fast_samples_are_an_alert_when_they_go_farther(distance, reached)
     state = BudgetState()
     play(state, [*distance, 0, 0], step=3_000)
     assert state.sent.max() == 1
-    assert THRESHOLDS[state.sent[0].max(axis=0) > 0].max() == pytest.approx(reached - STALE * STALE_FROM, abs=1.5 * STEP)
+    assert THRESHOLDS[state.sent[0].max(axis=0) > 0].max() == pytest.approx(
+        reached - STALE * STALE_FROM, abs=1.5 * STEP
+    )
     lasts = [watched.lasts[0] for watched in watch_all(BudgetState(), [*distance, 0], step=3_000)]
     assert any(lasts)
     weak = [5.5 if d else 0 for d in distance]
