@@ -16,7 +16,8 @@ from monitor_core.detection import alert_budget, explanation, incident_policy
 from monitor_core.detection.alert_budget import Budget, BudgetState, Sample
 from monitor_core.detection.incident_policy import OPENED, PolicyState, Rules, Transition
 from monitor_core.detection.label_rules import LabelRules, culprits
-from monitor_core.detection.scorer import HISTORY_ROWS, SLOW, Scorer, distance_of
+from monitor_core.detection.scorer import HISTORY_ROWS, Scorer, distance_of
+from monitor_core.detection.unusual import Bar, is_slow
 from monitor_core.frame import HISTORY_AGE_MS, BoolArray, Frame, IntArray, rounds
 from monitor_core.incidents import Incident, Kind, Reason, Severity
 from monitor_core.labels import Labelled
@@ -96,7 +97,7 @@ class Judge:
         late = self.scorer.late_rows(frame)
         scores = self.scorer.score(frame, self._pause)
         fresh = np.setdiff1d(np.arange(len(frame)), late, assume_unique=True)
-        batch = Batch(frame, scores, arrived)
+        batch = self._batch(frame, scores, arrived)
         counted = self._walk(self.policy, self.desk, batch, fresh, out, self.spending)
         loud = fresh[scores.score[fresh] >= self.rules.alarm_score]
         self.kept_quiet += len(np.setdiff1d(loud, counted, assume_unique=True))
@@ -111,14 +112,14 @@ class Judge:
         scores = self.scorer.peek(frame)
         rows = self.policy.rows(frame.hosts)[frame.code]
         newer = np.flatnonzero(frame.time > self.policy.last_time[rows])
-        batch = Batch(frame, scores, arrived)
+        batch = self._batch(frame, scores, arrived)
         counted = self._walk(self.policy, self.desk, batch, newer, out)
         return scores, _anomalies(self.desk, batch, counted, out)
 
     def posted(self, frame: Frame, arrived: IntArray, out: Decided) -> tuple[Scores, list[Anomaly]]:
         """Anomalies that somebody else found: kept as they are, neither learned from nor decided upon."""
         scores = self.scorer.peek(frame)
-        batch = Batch(frame, scores, arrived)
+        batch = self._batch(frame, scores, arrived)
         return scores, _described(batch, np.arange(len(frame)), [None] * len(frame))
 
     def silence(self, now: int, simulated: Mapping[str, bool], out: Decided) -> None:
@@ -188,14 +189,26 @@ class Judge:
 
     def _unusual(self, batch: Batch, at: IntArray, breach: BoolArray, spending: BudgetState | None) -> BoolArray:
         """[n] over the host's threshold, or in the slow channel's way."""
-        frame = batch.frame
-        slow = np.fmax.reduce(batch.scores.by_detector[np.ix_(at, SLOW)], axis=1) >= self.rules.alarm_score
+        frame, time, distance = batch.frame, batch.frame.time[at], batch.scores.distance[at]
+        slow = is_slow(batch.scores.by_detector[at], self.rules.alarm_score)
         counting = self.spending if spending is None else spending
         rows, limited = counting.rows(frame.hosts)[frame.code[at]], ~frame.simulated[frame.code[at]]
+        # before it is watched: a sample may move its host's threshold
+        bar = batch.unusual_from[at] = alert_budget.unusual_from(counting, self.budget, rows, time, limited)
         if spending is None:
-            return slow | (batch.scores.distance[at] >= alert_budget.thresholds(counting, self.budget, rows, limited))
-        sample = Sample(rows, frame.time[at], batch.scores.distance[at], slow | breach, limited)
-        return slow | alert_budget.watch(counting, self.budget, sample)
+            return slow | (distance >= bar)
+        return slow | alert_budget.watch(counting, self.budget, Sample(rows, time, distance, slow | breach, limited))
+
+    def _batch(self, frame: Frame, scores: Scores, arrived: IntArray) -> Batch:
+        return Batch(frame, scores, arrived, np.full(len(frame), self.budget.distance))
+
+    def bar(self, host: str, at: int, *, simulated: bool = False) -> Bar:
+        """From where on a sample of `host` at `at` (ms UTC) counts, by what is known of the host now."""
+        row, distance = self.spending.find(host), self.budget.distance
+        if row is not None:
+            asked = np.array([row]), np.array([at]), np.array([not simulated])
+            distance = float(alert_budget.unusual_from(self.spending, self.budget, *asked)[0])
+        return Bar(distance, self.rules.alarm_score)
 
     def forgive(self, incident: Incident, by: int = 1) -> None:
         """It was a real one (`by` -1: it was not, after all): it no longer counts against the budget.
@@ -243,7 +256,7 @@ class Judge:
         anomalies: list[Anomaly] = []
         if np.bincount(part.code).max() >= HISTORY_ROWS:
             desk = self.desk.aside()
-            history = Batch(part, scores, batch.arrived_at[late])
+            history = self._batch(part, scores, batch.arrived_at[late])
             counted = self._walk(PolicyState(), desk, history, np.arange(len(part)), out, BudgetState())
             anomalies = _anomalies(desk, history, counted, out)
             desk.end_history(int(part.time.max()), out)

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from monitor_core import __version__
 from monitor_core.frame import make_frame
-from monitor_core.incidents import IllegalMove, Incident, State
+from monitor_core.incidents import IllegalMove, Incident, Kind, State
 from monitor_core.incidents import acknowledge as acknowledged
 from monitor_core.metrics import METRICS
 from monitor_core.service import budget_api, explaining, health, labels_api, views
@@ -216,10 +216,11 @@ def _explained(service: Service, host: str, at: int | None) -> dict[str, Any]:
     if row is not None and latest.time[row] > 0 and (at is None or at >= latest.time[row]):
         frame = make_frame([latest.time[row]], [host], latest.values[row])
         with service.pipeline.lock:
-            return explaining.view(explaining.now_of(judge, frame), judge.rules)
-    scorer = judge.scorer.with_empty_memory()
+            return explaining.view(explaining.now_of(judge, frame))
     until = service.clock.now_ms() if at is None else at
-    return explaining.view(explaining.past_of(service.history, scorer, judge.rules, host, until), judge.rules)
+    then = service.state.incidents(until, until + 1, host)
+    incident = next((found for found in then if found.kind is Kind.ABNORMAL), None)
+    return explaining.view(explaining.past_of(service.history, judge, host, until, incident))
 
 
 def _find(

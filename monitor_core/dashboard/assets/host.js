@@ -3,7 +3,7 @@
 import { get, post } from "./lib/api.js";
 import { budgetCard } from "./lib/budget.js";
 import { h, setText, show } from "./lib/dom.js";
-import { lasted, percent, words } from "./lib/format.js";
+import { lasted, percent, scoreText, words } from "./lib/format.js";
 import { HostCharts } from "./lib/host_charts.js";
 import { keptQuiet, labelCard, labelTags } from "./lib/labels.js";
 import {
@@ -184,7 +184,7 @@ class Host {
   openIncident(incident) {
     const made = incidentCard(this.app, incident, { now: this.stream.now(), channels: this.app.state.channels, compact: true, labels: labelTags(incident) });
     const record = this.labelled?.find((own) => own.incident === incident.id) ?? null;
-    const score = `score ${incident.score.toFixed(2)}`;
+    const score = `score ${scoreText(incident.score)}${incident.unusual_from ? `, counted from ${scoreText(incident.unusual_from)} on` : ""}`;
     return [made.node, incident.evidence.length ? card("What made it unusual", score, evidenceBars(this.app, incident, this.labels)) : null,
       labelCard(this.app, incident, record, this.stream.now(), () => this.loadLabels().then(() => this.drawSide()))];
   }

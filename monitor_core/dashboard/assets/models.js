@@ -162,7 +162,7 @@ class Models {
       xaxis: { type: "linear", range: [0, 1], nticks: 6, hoverformat: ".2f" },
       yaxis: { type: "log", ticksuffix: "", dtick: 1, exponentformat: "SI" },
       shapes: [{ type: "line", x0: threshold, x1: threshold, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: muted } }],
-      annotations: [{ x: threshold, yref: "paper", y: 1, text: `unusual from ${threshold} `, xanchor: "right", yanchor: "top", showarrow: false, font: { size: 11, color: muted } }],
+      annotations: [{ x: threshold, yref: "paper", y: 1, text: `unusual from ${threshold}, or a host's own threshold `, xanchor: "right", yanchor: "top", showarrow: false, font: { size: 11, color: muted } }],
     }), CONFIG);
   }
 
