@@ -38,15 +38,14 @@ from monitor_core.service.excluded import ExcludedSpans
 from monitor_core.service.judge import Judge
 from monitor_core.service.model_life import ModelLife, voice
 from monitor_core.service.pipeline import Pipeline
+from monitor_core.service.training_set import TrainingSet, choose, of_own_past
 from monitor_core.storage.state import StateStore
 from monitor_core.storage.timeseries import StoreUnavailable, TimeSeriesStore
 
 log = logging.getLogger("monitor.learning")
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-MIN_HISTORY_MS = HOUR_MS
 WINDOW_MS = 6 * HOUR_MS
-MAX_HOSTS = 200
 MIN_ROWS, ENOUGH_ROWS = 500, 2_000
 STEPS = ("reading", "features", "fitting", "comparing", "ready")
 MARGIN_MS = 5 * 60_000
@@ -74,16 +73,6 @@ class Job:
     version: int | None = None
     kind: str = "train"
     promotion: Promotion | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSet:
-    """Whose history a training reads, and whether those hosts exist."""
-
-    hosts: tuple[str, ...]
-    simulated: bool
-    start: int
-    stop: int
 
 
 # [start, stop) in ms UTC → (host, start, stop, label) of the incidents that a person has labelled
@@ -196,13 +185,10 @@ class Learning:
     def training_set(self) -> TrainingSet | None:
         """Real hosts once one of them has an hour of history; until then whatever there is, also simulated ones."""
         now = self._clock.now_ms()
-        known = list(self._pipeline.known.values())
-        real = [host for host in known if not host.simulated and now - host.first_sample >= MIN_HISTORY_MS]
-        chosen = real or [host for host in known if now - host.first_sample >= MARGIN_MS]
-        if not chosen:
+        names, simulated = choose(list(self._pipeline.known.values()), now)
+        if not names:
             return None
-        names = tuple(sorted(host.name for host in chosen)[:MAX_HOSTS])
-        return TrainingSet(names, not real, now - max(WINDOW_MS, int(ENOUGH_ROWS * self._usual_gap_ms(names))), now)
+        return TrainingSet(names, simulated, now - max(WINDOW_MS, int(ENOUGH_ROWS * self._usual_gap_ms(names))), now)
 
     def _usual_gap_ms(self, hosts: Sequence[str]) -> float:
         """Between two samples of the host that speaks most often; 0: not known."""
@@ -261,8 +247,7 @@ class Learning:
     def _models(self, chosen: TrainingSet) -> HostModels | None:
         """What every host usually does, from up to three weeks of minutes; real hosts first."""
         now = chosen.stop
-        known = sorted(self._pipeline.known.values(), key=lambda host: (host.simulated, host.name))
-        hosts = [host.name for host in known if now - host.first_sample >= MIN_HISTORY_MS][:MAX_HOSTS]
+        hosts = of_own_past(list(self._pipeline.known.values()), now)
         past = replace(chosen, hosts=tuple(hosts), start=now - neighbours.HISTORY_MS)
         minutes = ((host, self._minutes(host, past)) for host in hosts)
         return training.host_models(minutes, self._abnormal_spans(past), CATALOGUE_TABLE, self._pause)

@@ -20,6 +20,7 @@ from monitor_core.service.bootstrap import Service, today
 from monitor_core.service.labelling import label_view
 from monitor_core.service.labels_api import MAX_NOTE, row_id
 from monitor_core.service.original_api import csv_response, host_name, isoformat, json, points, when
+from monitor_core.service.staging import stages
 from monitor_core.storage.state import LABEL_CHOICES, Decided
 
 DAY_MS = 86_400_000
@@ -206,8 +207,9 @@ def hosts_view(service: Service) -> list[dict[str, Any]]:
     """Every known host with what it showed last."""
     with service.pipeline.lock:
         known = dict(service.pipeline.known)
-        scorer, now = service.judge.scorer, service.clock.now_ms()
-        return views.hosts_view(known, service.live, scorer.state, scorer.model_version, now)
+        judge, now, trains = service.judge, service.clock.now_ms(), service.settings.train_at_hour >= 0
+        learned = stages(judge, known, sorted(known), now, trains)
+        return views.hosts_view(known, service.live, judge.scorer.state, learned, now)
 
 
 def _explained(service: Service, host: str, at: int | None) -> dict[str, Any]:

@@ -147,9 +147,10 @@ class Host {
 
   /** One quiet line as long as there is something left to learn. */
   saySofar() {
-    const { next, stage, stage_progress: share, learned } = this.host;
-    show(this.learning, [learned, Math.round(share * 100)], () => next && h("div", { class: "sim-learning", "data-stage": stage },
-      h("span", {}, learned), h("span", { class: "sim-learning-bar", title: `${stage}: ${percent(share * 100)}` }, bar(share))));
+    const { next, stage, learned, watched_by: parts } = this.host;
+    const title = (part) => [part.share === 1 ? `${part.name}: all of it` : `${part.name}: ${percent(part.share * 100)}`, part.next].filter(Boolean).join(", ");
+    show(this.learning, [learned, parts], () => next && h("div", { class: "sim-learning", "data-stage": stage },
+      h("span", {}, learned), h("span", { class: "sim-learning-parts", "aria-hidden": "true" }, parts.map((part) => h("span", { title: title(part) }, bar(part.share))))));
   }
 
   async learnMore() {
