@@ -19,7 +19,7 @@ from monitor_core.detection.label_rules import LabelRules, culprits
 from monitor_core.detection.scorer import HISTORY_ROWS, Scorer, distance_of
 from monitor_core.detection.unusual import Bar, is_slow
 from monitor_core.frame import HISTORY_AGE_MS, BoolArray, Frame, IntArray, rounds
-from monitor_core.incidents import Incident, Kind, Reason, Severity
+from monitor_core.incidents import Evidence, Incident, Kind, Reason, Severity
 from monitor_core.labels import Labelled
 from monitor_core.scores import Scores
 from monitor_core.service.decisions import Batch, Desk, anomaly_bits
@@ -48,6 +48,7 @@ class Judge:
         self.labels = LabelRules()
         self.desk = Desk([], 0, channels, scorer, self.labels, rules.alarm_score)
         self.kept_quiet = 0
+        self._hushed: dict[str, tuple[str, int]] = {}  # by host: the metric that a label kept quiet, in the run since
         self.ways = {EntryKind.SAMPLES: self.samples, EntryKind.ASKED: self.asked, EntryKind.ANOMALY: self.posted}
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
@@ -57,12 +58,15 @@ class Judge:
             self.policy.load(snapshots["policy"])
             self.spending.load(snapshots["budget"])
             self.desk.since = msgspec.msgpack.decode(snapshots.get("since", b"\x80"), type=dict[str, int])
+            hushed = snapshots.get("hushed", b"\x80")
+            self._hushed = msgspec.msgpack.decode(hushed, type=dict[str, tuple[str, int]])
 
     def snapshots(self) -> dict[str, bytes]:
         """All that a replay starts from."""
         tables = {"hosts": self.scorer.state, "policy": self.policy, "budget": self.spending}
         blobs = {name: table.to_bytes() for name, table in tables.items()}
-        return blobs | {"since": msgspec.msgpack.encode(self.desk.since)}
+        further = {"since": self.desk.since, "hushed": self._hushed}
+        return blobs | {name: msgspec.msgpack.encode(table) for name, table in further.items()}
 
     def adopt(self, open_incidents: Sequence[Incident], last_id: int, now: int) -> None:
         """The committed incidents are the truth: after a restart the policy agrees with them, its clock starts now."""
@@ -148,6 +152,7 @@ class Judge:
         """End its incidents and start again with it."""
         self.desk.forget(host, now, out)
         self.desk.since.pop(host, None)
+        self._hushed.pop(host, None)
         for table in (self.policy, self.scorer.state, self.spending):
             row = table.find(host)
             if row is not None:
@@ -235,8 +240,16 @@ class Judge:
         if move.move != OPENED or move.reason is not Reason.SCORE_PERSISTED:
             return False
         limits = self.scorer.limits_of([host])[0]
-        found = culprits(explanation.evidence(batch.frame.values, batch.scores, limits, move.sample))
-        return bool(found) and self.labels.suppresses(host, found[0].metric, found[0].direction)
+        evidence = explanation.evidence(batch.frame.values, batch.scores, limits, move.sample)
+        found = culprits(evidence)
+        if not found:
+            return False
+        metric, since = found[0].metric, self.desk.since.get(host, 0)
+        if self.labels.suppresses(host, metric, found[0].direction):
+            self._hushed[host] = metric, since
+            return True
+        # the value is back, the mean of the last samples is not yet: still what was kept quiet
+        return _is_inside(evidence[0]) and self._hushed.get(host) == (metric, since)
 
     def _hear(self, batch: Batch, fresh: IntArray, out: Decided) -> None:
         """Only what is new now shows that a host is alive; history does not."""
@@ -262,6 +275,12 @@ class Judge:
             desk.end_history(int(part.time.max()), out)
         batch.scores.put(late, scores)
         return anomalies
+
+
+def _is_inside(item: Evidence) -> bool:
+    if item.value is None or item.expected_low is None or item.expected_high is None:
+        return False
+    return item.expected_low <= item.value <= item.expected_high
 
 
 def _anomalies(desk: Desk, batch: Batch, counted: IntArray, out: Decided) -> list[Anomaly]:
