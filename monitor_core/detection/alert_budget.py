@@ -153,6 +153,15 @@ def forgive(state: BudgetState, row: int, opened_at: int, distance: float, by: i
         state.decided_at[row] = NEVER
 
 
+def threshold_if(state: BudgetState, budget: Budget, row: int, opened_at: int, distance: float, by: int) -> float:
+    """The threshold that the counts ask for now if such an alert were forgiven (`by` as there, 0: as it is)."""
+    copy = state.copy_into(BudgetState(), np.array([row]))
+    forgive(copy, 0, opened_at, distance, by)
+    copy.decided_at[0] = NEVER
+    _decide(copy, budget, np.array([0]), copy.last_time[:1])
+    return float(thresholds(copy, budget, np.array([0]), np.array([True]))[0])
+
+
 def rates(state: BudgetState, budget: Budget, row: int) -> FloatArray:
     """[levels] alerts a day that each of `THRESHOLDS` would send on this host: the trade-off to choose from."""
     found: FloatArray = _rates(state, budget, np.array([row]), state.last_time[[row]])[0]

@@ -225,6 +225,15 @@ class Judge:
             peak = float(distance_of(np.array([incident.peak_score]))[0])
             alert_budget.forgive(self.spending, row, incident.opened_at, peak, by)
 
+    def threshold_if(self, incident: Incident, by: int) -> float | None:
+        """Of its host, in scales, if `forgive` were called with this (0: as it is); None: the host has no budget."""
+        row = self.spending.find(incident.host)
+        if row is None or incident.simulated or not math.isfinite(self.budget.alerts_per_day):
+            return None
+        by = by if incident.reason is Reason.SCORE_PERSISTED else 0
+        peak = float(distance_of(np.array([incident.peak_score]))[0])
+        return alert_budget.threshold_if(self.spending, self.budget, row, incident.opened_at, peak, by)
+
     def _without_suppressed(self, policy: PolicyState, moves: Sequence[Transition], batch: Batch) -> list[Transition]:
         """The moves but those that a label keeps quiet: their samples stay marked, the incident is not opened."""
         told = []

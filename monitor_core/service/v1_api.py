@@ -17,7 +17,6 @@ from monitor_core.metrics import METRICS
 from monitor_core.service import budget_api, explaining, health, labels_api, views
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service, today
-from monitor_core.service.labelling import label_view
 from monitor_core.service.labels_api import MAX_NOTE, row_id
 from monitor_core.service.original_api import csv_response, host_name, isoformat, json, points, when
 from monitor_core.service.staging import stages
@@ -161,7 +160,7 @@ def _incidents(service: Service) -> APIRouter:
             raise Problem(404, "No such incident.")
         events = service.state.timeline(found.id)
         lines = views.timeline_view(found, events, service.state.notifications(found.id))
-        labelled = label_view(service.state.label_of(found.id))
+        labelled = await asyncio.to_thread(labels_api.labelled_view, service, found.id)
         return json(views.incident_view(found) | {"timeline": lines, "labelled": labelled})
 
     @routes.post("/incidents/{incident_id}/acknowledge", summary="Somebody has seen it; an optional note")
