@@ -89,7 +89,9 @@ def _quiet(record: Labelled, similar: int, real: int) -> str:
     incidents = "1 similar incident" if similar == 1 else f"{similar} similar incidents"
     quiet = "have been told to nobody" if record.label is Label.EXPECTED else "not have opened"
     text = f"{incidents} of the last {DAYS} days{at} would {quiet}"
-    return f"{text}, {real} of them marked as real." if real else f"{text}."
+    if real:
+        return f"{text}, {'and it is' if similar == 1 else f'{real} of them'} marked as real."
+    return f"{text}."
 
 
 def _budget(record: Labelled, reason: Reason, threshold: Shift | None) -> str:
@@ -109,4 +111,4 @@ def _budget(record: Labelled, reason: Reason, threshold: Shift | None) -> str:
 def _now(record: Labelled, score: Shift | None) -> str:
     if score is None:
         return ""
-    return f"What {record.host} shows now has a score of {score.after:.2f} instead of {score.before:.2f}."
+    return f"What {record.host} shows now would have a score of {score.after:.2f} instead of {score.before:.2f}."

@@ -63,6 +63,7 @@ def test_the_sentences():
     assert said(Label.EXPECTED, four[:1]) == (
         "1 similar incident of the last 30 days at this time of day would have been told to nobody."
     )
+    assert said(Label.NEVER, four[1:2]).endswith("would not have opened, and it is marked as real.")
     assert said(Label.NEVER) == "No other alert of the last 30 days was like it."
     assert said(Label.REAL, threshold=Shift(0.915, 0.905)) == (
         "Threshold of web-3 from 0.915 to 0.905, because a real alert does not count against its budget."
@@ -71,5 +72,5 @@ def test_the_sentences():
     assert said(Label.REAL, threshold=Shift(0.9, 0.9), reason=Reason.LIMIT_EXCEEDED).startswith("Limits and silence")
     assert said(Label.REAL) == ""
     assert said(Label.NEW_NORMAL, score=Shift(0.92, 0.31)) == (
-        "What web-3 shows now has a score of 0.31 instead of 0.92."
+        "What web-3 shows now would have a score of 0.31 instead of 0.92."
     )

@@ -108,7 +108,7 @@ function body(app, found, now, before) {
 /** What the labels that hold change: `sentence`, what the version learned because of them, and the alerts that are no longer sent. */
 function labelsOf(app, labels, sentence, version, now) {
   const learned = `Version ${version} learned from ${plural(labels.added, "sample")} that you called expected or new normal`;
-  const kept = labels.left_out ? `; the ${number(labels.left_out)} marked real or never were left out.` : ".";
+  const kept = labels.left_out ? `; ${number(labels.left_out)} in and around what you marked real or never were left out.` : ".";
   return h("div", { class: "sim-by-labels" },
     h("p", {}, h("b", {}, "What your labels change")), h("p", {}, sentence), h("p", { class: "sim-muted" }, learned, kept),
     labels.quieter_total || labels.louder_total ? h("div", { class: "sim-flags" }, flags(app, `No longer told (${labels.quieter_total})`, labels.quieter, labels.quieter_total, now),

@@ -61,7 +61,7 @@ function foresee(node, found) {
 function choices(record, set, leave) {
   const list = Object.entries(LABELS).map(([label, [name, meaning]]) =>
     h("button", { type: "button", class: "sim-choice", "data-label": label, "aria-pressed": String(record?.label === label), onclick: () => set(label, record?.note) },
-      h("b", {}, name), h("span", { class: "sim-small" }, meaning), h("span", { class: "sim-small sim-foreseen" })));
+      h("span", {}, h("b", {}, name), h("span", { class: "sim-small" }, meaning), h("span", { class: "sim-small sim-foreseen" }))));
   return [
     h("div", { class: "sim-card-head" }, h("h2", {}, "What was it?"), record ? button("Keep the label", leave) : h("span", { class: "sim-aside" }, "can be taken back")),
     h("div", { class: "sim-choices", role: "group", "aria-label": "Label" }, list),
