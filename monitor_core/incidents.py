@@ -84,8 +84,9 @@ class Incident:
     """One episode. Times are ms UTC; `title` and `detail` are the sentences people read.
 
     `since` is the first unusual sample of the run that opened it, or the last one before a silence; `detector` the one
-    that spoke loudest then; None in incidents of before. `from_history`: opened by samples more than 5 min old on
-    arrival. `told`: the outbox has a message about it.
+    that spoke loudest then; None in incidents of before. `unusual_from`: the score from which samples of this host
+    counted when it opened; None where a limit, the slow channel or a silence opened it, and in incidents of before.
+    `from_history`: opened by samples more than 5 min old on arrival. `told`: the outbox has a message about it.
     `expected_now`: nobody is told, because of the label of an earlier one about the same time of day.
     """
 
@@ -114,6 +115,7 @@ class Incident:
     since: int | None = None
     detector: str | None = None
     counterfactual: Counterfactual | None = None
+    unusual_from: float | None = None
 
     @property
     def is_open(self) -> bool:

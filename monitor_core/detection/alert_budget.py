@@ -133,7 +133,7 @@ def watch(state: BudgetState, budget: Budget, sample: Sample) -> Watched:
     state.began[rows] = np.where(known, state.began[rows], time)
     gap = np.where(known, time - state.last_time[rows], 0)
     state.last_time[rows] = time
-    news = distance - STALE * np.maximum(_highest(state, rows, time) - DAILY, STALE_FROM)
+    news = distance - _stale(state, rows, time)
     _remember(state, rows, time, distance)
     lasting = _lasting(state, budget, rows, news, gap)
     known = sample.limited & ~np.isnan(state.threshold[rows])
@@ -154,6 +154,13 @@ def thresholds(state: BudgetState, budget: Budget, rows: IntArray, limited: Bool
     return np.where(limited & ~np.isnan(own), np.maximum(own, budget.lowest), budget.distance)
 
 
+def unusual_from(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray, limited: BoolArray) -> FloatArray:
+    """[n] the distance from which `watch` would let a sample at `time` count: less after a quiet hour than after one
+    that was high."""
+    asked = thresholds(state, budget, rows, limited)
+    return asked + np.where(limited & ~np.isnan(state.threshold[rows]), _stale(state, rows, time), 0.0)
+
+
 def forgive(state: BudgetState, row: int, opened_at: int, distance: float, by: int = 1) -> None:
     """An alert whose highest distance was this no longer counts, or (`by` -1) counts again."""
     slot = np.flatnonzero(state.day[row] == opened_at // DAY_MS)
@@ -162,6 +169,15 @@ def forgive(state: BudgetState, row: int, opened_at: int, distance: float, by: i
         counts = state.sent[row, slot[0]].astype(np.int64) - by * reached
         state.sent[row, slot[0]] = np.clip(counts, 0, 255)
         state.decided_at[row] = NEVER
+
+
+def threshold_if(state: BudgetState, budget: Budget, row: int, opened_at: int, distance: float, by: int) -> float:
+    """The threshold that the counts ask for now if such an alert were forgiven (`by` as there, 0: as it is)."""
+    copy = state.copy_into(BudgetState(), np.array([row]))
+    forgive(copy, 0, opened_at, distance, by)
+    copy.decided_at[0] = NEVER
+    _decide(copy, budget, np.array([0]), copy.last_time[:1])
+    return float(thresholds(copy, budget, np.array([0]), np.array([True]))[0])
 
 
 def rates(state: BudgetState, budget: Budget, row: int) -> FloatArray:
@@ -175,6 +191,11 @@ def spent(state: BudgetState, budget: Budget, row: int, days: int) -> int:
     level = np.searchsorted(THRESHOLDS, thresholds(state, budget, np.array([row]), np.array([True]))[0] - 1e-9)
     recent = state.day[row] > state.last_time[row] // DAY_MS - days
     return int(state.sent[row, recent, min(level, LEVELS - 1)].sum())
+
+
+def _stale(state: BudgetState, rows: IntArray, time: IntArray) -> FloatArray:
+    """[n] what is taken off a distance because the last hour was high; less than nothing after a quiet one."""
+    return STALE * np.maximum(_highest(state, rows, time) - DAILY, STALE_FROM)
 
 
 def _highest(state: BudgetState, rows: IntArray, time: IntArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 A path leads from each observed value to what is expected, in whole percents. Every point of all paths is a row of one
 frame that `Scorer.peek` scores as if the host's level were these values; nothing is learned. What is told is the
-nearest point from which on everything up to the expected value is normal: below the alarm score, no limit exceeded.
+nearest point from which on everything up to the expected value is normal, by the rule that opens this host's incidents.
 Where no metric helps alone, two move together along a line, then three, until all do.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from monitor_core.detection.detectors.limits import HYSTERESIS
 from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.unusual import Bar, is_unusual
 from monitor_core.frame import BoolArray, FloatArray, Frame, make_frame
 from monitor_core.incidents import Change, Way
 from monitor_core.metrics import CATALOGUE, METRICS
@@ -26,8 +27,9 @@ _LOW = np.array([metric.low for metric in CATALOGUE])
 Normal = Callable[[FloatArray], BoolArray]
 
 
-def ways_back(scorer: Scorer, frame: Frame, row: int, alarm_score: float) -> tuple[Way, ...]:
+def ways_back(scorer: Scorer, frame: Frame, row: int, bar: Bar) -> tuple[Way, ...]:
     """Every way on which sample `row` would be normal, that of the largest contribution first; () when none is known.
+    `bar`: its host's.
 
     The host's state in `scorer` is that of the sample or at most a minute newer.
     """
@@ -39,7 +41,7 @@ def ways_back(scorer: Scorer, frame: Frame, row: int, alarm_score: float) -> tup
     rows = np.array([place])
     starts = np.stack([frame.values[row], scorer.state.level(rows)[0]])
     seen = scorer.peek(make_frame([at] * 2, [host] * 2, starts, simulated))
-    unusual = (seen.score >= alarm_score) | seen.breach.any(axis=1)
+    unusual = is_unusual(seen, bar)
     if not unusual.any():
         return ()
     first = int(unusual.argmax())
@@ -49,7 +51,7 @@ def ways_back(scorer: Scorer, frame: Frame, row: int, alarm_score: float) -> tup
 
     def normal(table: FloatArray) -> BoolArray:
         scores = scorer.peek(make_frame([at] * len(table), [host] * len(table), table, simulated))
-        return (scores.score < alarm_score) & ~scores.breach.any(axis=1)
+        return ~is_unusual(scores, bar)
 
     alone = _nearest(start, [_alone(start, goal, m) for m in movable], normal)
     if any(alone):

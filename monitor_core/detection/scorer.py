@@ -329,6 +329,11 @@ def distance_of(score: FloatArray) -> FloatArray:
     return np.minimum(-2.0 * np.log2(1.0 - np.minimum(np.nan_to_num(score), 1.0 - 1e-6)), LARGEST_DISTANCE)
 
 
+def score_of(distance: FloatArray) -> FloatArray:
+    """[n] the score that a distance in scales stands for."""
+    return 1.0 - np.exp2(-distance / 2.0)
+
+
 def _as_squares(score: FloatArray) -> FloatArray:
     """What a robust z of this score would count among the contributions."""
     return (2.0 * np.log2(1.0 - score)) ** 2

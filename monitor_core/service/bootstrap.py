@@ -255,7 +255,7 @@ def build(settings: Settings, extra_sources: Sequence[Source] = (), clock: Clock
         announce=_announcer(live),
         spacing_ms=LEVELS_APART * interval_ms,
         interval_ms=interval_ms,
-        new_judge=lambda: build_judge(settings),
+        new_judge=lambda: build_judge(settings, ["replay"]),  # who would be told; nothing is sent
         labelled=lambda start, stop: labelled_spans(state, start, stop),
     )
     sources = [*_own_sources(settings), *extra_sources]

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from monitor_core.detection import alert_budget
+from monitor_core.detection.scorer import score_of
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service
 from monitor_core.service.original_api import host_name, json
@@ -42,8 +43,8 @@ def budget_view(service: Service, host: str) -> dict[str, Any] | None:
         if known is None:
             return None
         limited = not known.simulated and math.isfinite(judge.budget.alerts_per_day)
-        row = judge.spending.find(host)
-        view: dict[str, Any] = {"host": host, "limited": limited, "threshold": service.settings.alarm_score}
+        row, alarm = judge.spending.find(host), service.settings.alarm_score
+        view: dict[str, Any] = {"host": host, "limited": limited} | dict.fromkeys(("threshold", "unusual_from"), alarm)
         if not limited or row is None:
             return view | {"per_week": None, "curve": [], "knows": False}
         rows, yes = np.array([row]), np.array([True])
@@ -51,11 +52,12 @@ def budget_view(service: Service, host: str) -> dict[str, Any] | None:
         spent = alert_budget.spent(judge.spending, judge.budget, row, WEEK_DAYS)
         rates = alert_budget.rates(judge.spending, judge.budget, row) * WEEK_DAYS
         knows = not math.isnan(float(judge.spending.threshold[row]))
-        began = int(judge.spending.began[row])
+        began, now = int(judge.spending.began[row]), judge.bar(host, int(judge.spending.last_time[row]))
     per_week = judge.budget.alerts_per_day * WEEK_DAYS
     curve = zip(_score(alert_budget.THRESHOLDS).tolist(), np.round(rates, 2).tolist(), strict=True)
     return view | {
-        "threshold": float(_score(np.array([threshold]))[0]) if math.isfinite(threshold) else 1.0,
+        "threshold": float(_score(np.array([threshold]))[0]),
+        "unusual_from": float(_score(np.array([now.distance]))[0]),
         "per_week": round(per_week, 2),
         "spent": spent,
         "left": max(0, math.floor(per_week) - spent),
@@ -67,5 +69,4 @@ def budget_view(service: Service, host: str) -> dict[str, Any] | None:
 
 
 def _score(distance: np.ndarray) -> np.ndarray:
-    """The score that a distance in scales stands for."""
-    return np.round(1.0 - np.exp2(-distance / 2.0), 3)
+    return np.round(score_of(distance), 3)

@@ -15,8 +15,9 @@ from monitor_core.alerting.routing import RoutingReason, route
 from monitor_core.detection import counterfactual, explanation
 from monitor_core.detection.incident_policy import ESCALATED, OPENED, Transition
 from monitor_core.detection.label_rules import EVIDENT_SHARE, LabelRules, culprits
-from monitor_core.detection.scorer import Scorer
-from monitor_core.frame import HISTORY_AGE_MS, Frame, IntArray
+from monitor_core.detection.scorer import Scorer, score_of
+from monitor_core.detection.unusual import Bar
+from monitor_core.frame import HISTORY_AGE_MS, FloatArray, Frame, IntArray
 from monitor_core.incidents import Counterfactual, Incident, Kind, Reason, Severity, State, escalate, resolve
 from monitor_core.labels import QUIET
 from monitor_core.notifications import Event
@@ -28,11 +29,13 @@ MOST_COUNTERFACTUALS = 20  # a step; when a whole fleet goes wrong at once nobod
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Samples that are being decided upon, with their scores and the arrival time of each."""
+    """Samples that are being decided upon, with their scores, the arrival time of each, and the distance from which it
+    counted."""
 
     frame: Frame
     scores: Scores
     arrived_at: IntArray
+    unusual_from: FloatArray
 
 
 class Desk:
@@ -135,7 +138,7 @@ class Desk:
     def _escalate(self, current: Incident, newer: Incident, at: int, arrived_at: int, out: Decided) -> None:
         worse = escalate(current, newer.severity)
         worse = replace(worse, title=newer.title, detail=newer.detail, evidence=newer.evidence, expected_now=False)
-        worse = replace(worse, detector=newer.detector, counterfactual=newer.counterfactual)
+        worse = replace(worse, detector=newer.detector, counterfactual=newer.counterfactual, unusual_from=None)
         self._note(worse, at, newer.title, worse.severity, out)
         if not current.told and (current.expected_now or current.label in QUIET):  # no label keeps a limit quiet
             worse = self._tell(worse, Event.OPENED, arrived_at, out)
@@ -195,6 +198,7 @@ class Desk:
             since=self.since.get(host, int(batch.frame.time[row])),
             detector=explanation.loudest(batch.scores, row),
             counterfactual=self._counterfactual(batch, row),
+            unusual_from=self._unusual_from(batch, row, move.reason),
         )
         return replace(draft, expected_now=self._is_expected(draft, draft.opened_at))
 
@@ -209,7 +213,16 @@ class Desk:
         if self._counterfactuals >= MOST_COUNTERFACTUALS:
             return None
         self._counterfactuals += 1
-        return counterfactual_of(self._scorer, batch.frame, batch.scores, row, self._alarm_score)
+        bar = Bar(float(batch.unusual_from[row]), self._alarm_score)
+        return counterfactual_of(self._scorer, batch.frame, batch.scores, row, bar)
+
+    @staticmethod
+    def _unusual_from(batch: Batch, row: int, reason: Reason) -> float | None:
+        """The score that opened it; None for a limit and the slow channel, which have their own."""
+        bar = batch.unusual_from[row]
+        if reason is not Reason.SCORE_PERSISTED or batch.scores.distance[row] < bar:
+            return None
+        return round(float(score_of(bar)), 6)  # near 1 a thousandth is worth many scales
 
     @staticmethod
     def _silent(host: str, now: int, quiet_ms: float, gap_ms: float, simulated: bool) -> Incident:
@@ -230,13 +243,11 @@ class Desk:
         )
 
 
-def counterfactual_of(
-    scorer: Scorer, frame: Frame, scores: Scores, row: int, alarm_score: float
-) -> Counterfactual | None:
+def counterfactual_of(scorer: Scorer, frame: Frame, scores: Scores, row: int, bar: Bar) -> Counterfactual | None:
     """For one unusual sample; a value that stands still needs none, it only has to move."""
     if explanation.loudest(scores, row) == STUCK:
         return None
-    return explanation.counterfactual(counterfactual.ways_back(scorer, frame, row, alarm_score))
+    return explanation.counterfactual(counterfactual.ways_back(scorer, frame, row, bar))
 
 
 def anomaly_bits(scores: Scores, rows: IntArray) -> IntArray:

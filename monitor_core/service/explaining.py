@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from monitor_core.detection import explanation
-from monitor_core.detection.incident_policy import Rules
-from monitor_core.detection.scorer import Scorer
-from monitor_core.frame import BoolArray, Frame, make_frame
+from monitor_core.detection import alert_budget, explanation
+from monitor_core.detection.alert_budget import BudgetState, Sample
+from monitor_core.detection.scorer import Scorer, distance_of, score_of
+from monitor_core.detection.unusual import Bar, is_unusual
+from monitor_core.frame import BoolArray, FloatArray, Frame, make_frame
+from monitor_core.incidents import Incident
 from monitor_core.scores import DETECTORS, IN_WORDS, Scores
 from monitor_core.service.decisions import counterfactual_of
 from monitor_core.service.history import History
@@ -28,42 +30,44 @@ class NothingKept(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One scored sample of one host; `since` ms UTC where it is unusual."""
+    """One scored sample of one host; `bar` says from where on it counts, `since` ms UTC where it is unusual."""
 
     scorer: Scorer
     frame: Frame
     scores: Scores
     row: int
+    bar: Bar
     since: int | None
 
 
-def reasons(scorer: Scorer, frame: Frame, scores: Scores, row: int, rules: Rules, since: int | None) -> dict[str, Any]:
-    """Detector, since when and what would be normal; empty values for a sample that is not unusual."""
-    if since is None:
-        return {"since": None, "detector": None, "detector_in_words": None, "counterfactual": None}
-    detector = explanation.loudest(scores, row)
-    return {
-        "since": since,
+def reasons(asked: Asked) -> dict[str, Any]:
+    """The bar as a score, detector, since when and what would be normal; empty values where it is not unusual."""
+    told = {"unusual_from": round(float(score_of(np.asarray(asked.bar.distance))), 3), "since": asked.since}
+    if asked.since is None:
+        return told | {"detector": None, "detector_in_words": None, "counterfactual": None}
+    detector = explanation.loudest(asked.scores, asked.row)
+    return told | {
         "detector": detector,
         "detector_in_words": IN_WORDS[detector] if detector else None,
-        "counterfactual": counterfactual_of(scorer, frame, scores, row, rules.alarm_score),
+        "counterfactual": counterfactual_of(asked.scorer, asked.frame, asked.scores, asked.row, asked.bar),
     }
 
 
 def now_of(judge: Judge, frame: Frame) -> Asked:
     """Sample 0 of `frame` against what is known of its host now. Under the pipeline's lock."""
-    scores = judge.scorer.peek(frame)
-    is_unusual = bool(unusual(scores, judge.rules)[0])
-    since = judge.since(frame.hosts[0], int(frame.time[0])) if is_unusual else None
-    return Asked(judge.scorer, frame, scores, 0, since)
+    scores, (host, at) = judge.scorer.peek(frame), (frame.hosts[0], int(frame.time[0]))
+    bar = judge.bar(host, at, simulated=bool(frame.simulated[0]))
+    return Asked(judge.scorer, frame, scores, 0, bar, judge.since(host, at) if is_unusual(scores, bar)[0] else None)
 
 
-def past_of(history: History, scorer: Scorer, rules: Rules, host: str, at: int) -> Asked:
+def past_of(history: History, judge: Judge, host: str, at: int, incident: Incident | None) -> Asked:
     """The newest sample of a host at or before `at`, against the hour before it. Raises NothingKept.
 
     What the detectors knew then is gone, so an empty scorer learns that hour again from the store; what needs a day of
-    a host (stuck, the slowest trends) says nothing.
+    a host (stuck, the slowest trends) says nothing. A sample counts from where it did in its `incident`, else (None)
+    from where it would by the host's threshold of now.
     """
+    scorer, rules = judge.scorer.with_empty_memory(), judge.rules
     series = history.series(host, at - LEARNED_FROM_MS, at + 1, MOST_SAMPLES)
     if not len(series.time):
         raise NothingKept("No sample of that host is kept from the hour before that time.")
@@ -73,11 +77,26 @@ def past_of(history: History, scorer: Scorer, rules: Rules, host: str, at: int) 
         )
     frame = make_frame(series.time, [host] * len(series.time), series.mean)
     scores = scorer.score(frame)
-    last = len(frame) - 1
-    return Asked(scorer, frame, scores, last, run_start(frame, unusual(scores, rules), rules.alarm_window))
+    if incident is not None and incident.unusual_from is not None:
+        distance = np.full(len(frame), distance_of(np.array([incident.unusual_from]))[0])
+    else:
+        distance = _bars(judge, frame, scores.distance)
+    since = run_start(frame, is_unusual(scores, Bar(distance, rules.alarm_score)), rules.alarm_window)
+    return Asked(scorer, frame, scores, len(frame) - 1, Bar(float(distance[-1]), rules.alarm_score), since)
 
 
-def view(asked: Asked, rules: Rules) -> dict[str, Any]:
+def _bars(judge: Judge, frame: Frame, distance: FloatArray) -> FloatArray:
+    """[n] from where on each sample of this one host would have counted, by its threshold of now."""
+    past, yes, found = BudgetState(), np.array([True]), []
+    row, known = past.rows(frame.hosts), judge.spending.find(frame.hosts[0])
+    past.threshold[row] = np.nan if known is None else judge.spending.threshold[known]
+    for time, far in zip(frame.time[:, None], distance[:, None], strict=True):
+        found.append(alert_budget.unusual_from(past, judge.budget, row, time, yes)[0])
+        alert_budget.watch(past, judge.budget, Sample(row, time, far, ~yes, yes))
+    return np.array(found)
+
+
+def view(asked: Asked) -> dict[str, Any]:
     """The whole explanation as JSON, metrics by contribution."""
     scorer, frame, scores, row = asked.scorer, asked.frame, asked.scores, asked.row
     host = frame.hosts[frame.code[row]]
@@ -93,19 +112,14 @@ def view(asked: Asked, rules: Rules) -> dict[str, Any]:
         "detectors": {name: None if np.isnan(vote) else vote for name, vote in votes},
         "sentence": explanation.detail(found, explanation.slow(frame.values, scores, row)),
         "evidence": [asdict(item) for item in found],
-        **reasons(scorer, frame, scores, row, rules, asked.since),
+        **reasons(asked),
     }
 
 
-def unusual(scores: Scores, rules: Rules) -> BoolArray:
-    """[n] which samples count at the alarm score; a host's own threshold, by its alert budget, may lie elsewhere."""
-    return (scores.score >= rules.alarm_score) | scores.breach.any(axis=1)
-
-
-def run_start(frame: Frame, is_unusual: BoolArray, window: int) -> int | None:
+def run_start(frame: Frame, unusual: BoolArray, window: int) -> int | None:
     """When (ms UTC) the run of unusual samples began that the last one is part of; None when that one is normal."""
-    if not is_unusual[-1]:
+    if not unusual[-1]:
         return None
-    places = np.flatnonzero(is_unusual)
+    places = np.flatnonzero(unusual)
     breaks = np.flatnonzero(np.diff(places) >= window)
     return int(frame.time[places[breaks[-1] + 1 if len(breaks) else 0]])

@@ -16,9 +16,10 @@ from monitor_core.detection import alert_budget, explanation, incident_policy
 from monitor_core.detection.alert_budget import Budget, BudgetState, Sample
 from monitor_core.detection.incident_policy import OPENED, PolicyState, Rules, Transition
 from monitor_core.detection.label_rules import LabelRules, culprits
-from monitor_core.detection.scorer import HISTORY_ROWS, SLOW, Scorer, distance_of
+from monitor_core.detection.scorer import HISTORY_ROWS, Scorer, distance_of
+from monitor_core.detection.unusual import Bar, is_slow
 from monitor_core.frame import HISTORY_AGE_MS, BoolArray, Frame, IntArray, rounds
-from monitor_core.incidents import Incident, Kind, Reason, Severity
+from monitor_core.incidents import Evidence, Incident, Kind, Reason, Severity
 from monitor_core.labels import Labelled
 from monitor_core.scores import Scores
 from monitor_core.service.decisions import Batch, Desk, anomaly_bits
@@ -47,6 +48,7 @@ class Judge:
         self.labels = LabelRules()
         self.desk = Desk([], 0, channels, scorer, self.labels, rules.alarm_score)
         self.kept_quiet = 0
+        self._hushed: dict[str, tuple[str, int]] = {}  # by host: the metric that a label kept quiet, in the run since
         self.ways = {EntryKind.SAMPLES: self.samples, EntryKind.ASKED: self.asked, EntryKind.ANOMALY: self.posted}
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
@@ -56,12 +58,15 @@ class Judge:
             self.policy.load(snapshots["policy"])
             self.spending.load(snapshots["budget"])
             self.desk.since = msgspec.msgpack.decode(snapshots.get("since", b"\x80"), type=dict[str, int])
+            hushed = snapshots.get("hushed", b"\x80")
+            self._hushed = msgspec.msgpack.decode(hushed, type=dict[str, tuple[str, int]])
 
     def snapshots(self) -> dict[str, bytes]:
         """All that a replay starts from."""
         tables = {"hosts": self.scorer.state, "policy": self.policy, "budget": self.spending}
         blobs = {name: table.to_bytes() for name, table in tables.items()}
-        return blobs | {"since": msgspec.msgpack.encode(self.desk.since)}
+        further = {"since": self.desk.since, "hushed": self._hushed}
+        return blobs | {name: msgspec.msgpack.encode(table) for name, table in further.items()}
 
     def adopt(self, open_incidents: Sequence[Incident], last_id: int, now: int) -> None:
         """The committed incidents are the truth: after a restart the policy agrees with them, its clock starts now."""
@@ -96,7 +101,7 @@ class Judge:
         late = self.scorer.late_rows(frame)
         scores = self.scorer.score(frame, self._pause)
         fresh = np.setdiff1d(np.arange(len(frame)), late, assume_unique=True)
-        batch = Batch(frame, scores, arrived)
+        batch = self._batch(frame, scores, arrived)
         counted = self._walk(self.policy, self.desk, batch, fresh, out, self.spending)
         loud = fresh[scores.score[fresh] >= self.rules.alarm_score]
         self.kept_quiet += len(np.setdiff1d(loud, counted, assume_unique=True))
@@ -111,14 +116,14 @@ class Judge:
         scores = self.scorer.peek(frame)
         rows = self.policy.rows(frame.hosts)[frame.code]
         newer = np.flatnonzero(frame.time > self.policy.last_time[rows])
-        batch = Batch(frame, scores, arrived)
+        batch = self._batch(frame, scores, arrived)
         counted = self._walk(self.policy, self.desk, batch, newer, out)
         return scores, _anomalies(self.desk, batch, counted, out)
 
     def posted(self, frame: Frame, arrived: IntArray, out: Decided) -> tuple[Scores, list[Anomaly]]:
         """Anomalies that somebody else found: kept as they are, neither learned from nor decided upon."""
         scores = self.scorer.peek(frame)
-        batch = Batch(frame, scores, arrived)
+        batch = self._batch(frame, scores, arrived)
         return scores, _described(batch, np.arange(len(frame)), [None] * len(frame))
 
     def silence(self, now: int, simulated: Mapping[str, bool], out: Decided) -> None:
@@ -147,6 +152,7 @@ class Judge:
         """End its incidents and start again with it."""
         self.desk.forget(host, now, out)
         self.desk.since.pop(host, None)
+        self._hushed.pop(host, None)
         for table in (self.policy, self.scorer.state, self.spending):
             row = table.find(host)
             if row is not None:
@@ -192,17 +198,29 @@ class Judge:
         self, batch: Batch, at: IntArray, breach: BoolArray, spending: BudgetState | None
     ) -> tuple[BoolArray, BoolArray | None]:
         """[n] over the host's threshold, or in the slow channel's way; and for long enough (None: not known)."""
-        frame = batch.frame
-        slow = np.fmax.reduce(batch.scores.by_detector[np.ix_(at, SLOW)], axis=1) >= self.rules.alarm_score
+        frame, time, distance = batch.frame, batch.frame.time[at], batch.scores.distance[at]
+        slow = is_slow(batch.scores.by_detector[at], self.rules.alarm_score)
         counting = self.spending if spending is None else spending
         rows, limited = counting.rows(frame.hosts)[frame.code[at]], ~frame.simulated[frame.code[at]]
+        # before it is watched: a sample may move its host's threshold
+        bar = batch.unusual_from[at] = alert_budget.unusual_from(counting, self.budget, rows, time, limited)
         if spending is None:
-            threshold = alert_budget.thresholds(counting, self.budget, rows, limited)
-            return slow | (batch.scores.distance[at] >= threshold), None
-        sample = Sample(rows, frame.time[at], batch.scores.distance[at], slow | breach, limited)
+            return slow | (distance >= bar), None
+        sample = Sample(rows, time, distance, slow | breach, limited)
         watched = alert_budget.watch(counting, self.budget, sample)
         goes_on = watched.nearly & self.policy.is_open[self.policy.rows(frame.hosts)[frame.code[at]]]
         return slow | watched.over | goes_on, watched.lasts
+
+    def _batch(self, frame: Frame, scores: Scores, arrived: IntArray) -> Batch:
+        return Batch(frame, scores, arrived, np.full(len(frame), self.budget.distance))
+
+    def bar(self, host: str, at: int, *, simulated: bool = False) -> Bar:
+        """From where on a sample of `host` at `at` (ms UTC) counts, by what is known of the host now."""
+        row, distance = self.spending.find(host), self.budget.distance
+        if row is not None:
+            asked = np.array([row]), np.array([at]), np.array([not simulated])
+            distance = float(alert_budget.unusual_from(self.spending, self.budget, *asked)[0])
+        return Bar(distance, self.rules.alarm_score)
 
     def forgive(self, incident: Incident, by: int = 1) -> None:
         """It was a real one (`by` -1: it was not, after all): it no longer counts against the budget.
@@ -213,6 +231,15 @@ class Judge:
         if row is not None and incident.reason is Reason.SCORE_PERSISTED:
             peak = float(distance_of(np.array([incident.peak_score]))[0])
             alert_budget.forgive(self.spending, row, incident.opened_at, peak, by)
+
+    def threshold_if(self, incident: Incident, by: int) -> float | None:
+        """Of its host, in scales, if `forgive` were called with this (0: as it is); None: the host has no budget."""
+        row = self.spending.find(incident.host)
+        if row is None or incident.simulated or not math.isfinite(self.budget.alerts_per_day):
+            return None
+        by = by if incident.reason is Reason.SCORE_PERSISTED else 0
+        peak = float(distance_of(np.array([incident.peak_score]))[0])
+        return alert_budget.threshold_if(self.spending, self.budget, row, incident.opened_at, peak, by)
 
     def _without_suppressed(self, policy: PolicyState, moves: Sequence[Transition], batch: Batch) -> list[Transition]:
         """The moves but those that a label keeps quiet: their samples stay marked, the incident is not opened."""
@@ -229,8 +256,16 @@ class Judge:
         if move.move != OPENED or move.reason is not Reason.SCORE_PERSISTED:
             return False
         limits = self.scorer.limits_of([host])[0]
-        found = culprits(explanation.evidence(batch.frame.values, batch.scores, limits, move.sample))
-        return bool(found) and self.labels.suppresses(host, found[0].metric, found[0].direction)
+        evidence = explanation.evidence(batch.frame.values, batch.scores, limits, move.sample)
+        found = culprits(evidence)
+        if not found:
+            return False
+        metric, since = found[0].metric, self.desk.since.get(host, 0)
+        if self.labels.suppresses(host, metric, found[0].direction):
+            self._hushed[host] = metric, since
+            return True
+        # the value is back, the mean of the last samples is not yet: still what was kept quiet
+        return _is_inside(evidence[0]) and self._hushed.get(host) == (metric, since)
 
     def _hear(self, batch: Batch, fresh: IntArray, out: Decided) -> None:
         """Only what is new now shows that a host is alive; history does not."""
@@ -250,12 +285,18 @@ class Judge:
         anomalies: list[Anomaly] = []
         if np.bincount(part.code).max() >= HISTORY_ROWS:
             desk = self.desk.aside()
-            history = Batch(part, scores, batch.arrived_at[late])
+            history = self._batch(part, scores, batch.arrived_at[late])
             counted = self._walk(PolicyState(), desk, history, np.arange(len(part)), out, BudgetState())
             anomalies = _anomalies(desk, history, counted, out)
             desk.end_history(int(part.time.max()), out)
         batch.scores.put(late, scores)
         return anomalies
+
+
+def _is_inside(item: Evidence) -> bool:
+    if item.value is None or item.expected_low is None or item.expected_high is None:
+        return False
+    return item.expected_low <= item.value <= item.expected_high
 
 
 def _anomalies(desk: Desk, batch: Batch, counted: IntArray, out: Decided) -> list[Anomaly]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from monitor_core.detection.hindsight import Hindsight
 from monitor_core.detection.label_rules import culprits
 from monitor_core.incidents import Incident, Kind
 from monitor_core.labels import Label, Labelled, effect
@@ -45,9 +46,9 @@ def tally(records: Sequence[Labelled]) -> dict[str, int]:
     return {label.value: found[label] for label in Label}
 
 
-def label_view(record: Labelled | None) -> dict[str, Any] | None:
-    """The record with the sentence of what it changes."""
-    return None if record is None else asdict(record) | {"effect": effect(record)}
+def label_view(record: Labelled, found: Hindsight) -> dict[str, Any]:
+    """The record with the sentence of what it changes, and what it would have changed so far."""
+    return asdict(record) | {"effect": effect(record), "hindsight": asdict(found)}
 
 
 def labelled_spans(state: StateStore, start: int, stop: int) -> list[tuple[str, int, int, str]]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from monitor_core.detection import comparison, drift, training
-from monitor_core.detection.comparison import UNLABELLED, Comparison, Labelled, Promotion
+from monitor_core.detection.comparison import Comparison, Promotion
 from monitor_core.detection.detectors import isolation_forest, neighbours
 from monitor_core.detection.detectors.isolation_forest import Forest
 from monitor_core.detection.detectors.neighbours import HostModels
@@ -27,29 +27,29 @@ from monitor_core.detection.multiscale import BUCKET_MS
 from monitor_core.detection.scorer import Scorer
 from monitor_core.detection.training import Spans
 from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray
-from monitor_core.incidents import Incident, Kind
-from monitor_core.labels import NORMAL_HISTORY
+from monitor_core.incidents import Incident
+from monitor_core.labels import NORMAL_HISTORY, Label
 from monitor_core.metrics import CATALOGUE_TABLE
 from monitor_core.scores import NEIGHBOURS, Scores
-from monitor_core.service import replaying
 from monitor_core.service.breath import Breath
 from monitor_core.service.clock import Clock
+from monitor_core.service.comparing import Comparing, LabelsOf
 from monitor_core.service.excluded import ExcludedSpans
 from monitor_core.service.judge import Judge
-from monitor_core.service.model_life import ModelLife, voice
+from monitor_core.service.model_life import ModelLife
 from monitor_core.service.pipeline import Pipeline
+from monitor_core.service.training_set import TrainingSet, choose, of_own_past
 from monitor_core.storage.state import StateStore
 from monitor_core.storage.timeseries import StoreUnavailable, TimeSeriesStore
 
 log = logging.getLogger("monitor.learning")
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-MIN_HISTORY_MS = HOUR_MS
 WINDOW_MS = 6 * HOUR_MS
-MAX_HOSTS = 200
 MIN_ROWS, ENOUGH_ROWS = 500, 2_000
 STEPS = ("reading", "features", "fitting", "comparing", "ready")
 MARGIN_MS = 5 * 60_000
+KEPT_OUT = (Label.REAL, Label.NEVER)
 
 
 class AlreadyTraining(Exception):
@@ -76,18 +76,13 @@ class Job:
     promotion: Promotion | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingSet:
-    """Whose history a training reads, and whether those hosts exist."""
+@dataclass(slots=True)
+class LabelledSamples:
+    """How many samples of a training are learned from because of labels, and how many are in incidents marked as real
+    or never, which none is."""
 
-    hosts: tuple[str, ...]
-    simulated: bool
-    start: int
-    stop: int
-
-
-# [start, stop) in ms UTC → (host, start, stop, label) of the incidents that a person has labelled
-LabelsOf = Callable[[int, int], Sequence[tuple[str, int, int, str]]]
+    added: int = 0
+    left_out: int = 0
 
 
 class Learning:
@@ -109,7 +104,6 @@ class Learning:
         self._pipeline, self._state, self._store = pipeline, state, store
         self._registry, self._clock, self._announce = registry, clock, announce
         self._spacing_ms, self._interval_ms = spacing_ms, interval_ms
-        self._new_judge, self._labelled = new_judge, labelled
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._jobs = 0
@@ -118,6 +112,9 @@ class Learning:
         self.job: Job | None = None
         self.life = ModelLife(registry, state, clock, self._let_speak)
         self.excluded = ExcludedSpans(state)
+        self.comparing = Comparing(
+            state, store, registry, interval_ms, new_judge, labelled, self._pause, self._compared
+        )
 
     @property
     def active(self) -> int:
@@ -196,13 +193,10 @@ class Learning:
     def training_set(self) -> TrainingSet | None:
         """Real hosts once one of them has an hour of history; until then whatever there is, also simulated ones."""
         now = self._clock.now_ms()
-        known = list(self._pipeline.known.values())
-        real = [host for host in known if not host.simulated and now - host.first_sample >= MIN_HISTORY_MS]
-        chosen = real or [host for host in known if now - host.first_sample >= MARGIN_MS]
-        if not chosen:
+        names, simulated = choose(list(self._pipeline.known.values()), now)
+        if not names:
             return None
-        names = tuple(sorted(host.name for host in chosen)[:MAX_HOSTS])
-        return TrainingSet(names, not real, now - max(WINDOW_MS, int(ENOUGH_ROWS * self._usual_gap_ms(names))), now)
+        return TrainingSet(names, simulated, now - max(WINDOW_MS, int(ENOUGH_ROWS * self._usual_gap_ms(names))), now)
 
     def _usual_gap_ms(self, hosts: Sequence[str]) -> float:
         """Between two samples of the host that speaks most often; 0: not known."""
@@ -214,8 +208,9 @@ class Learning:
 
     def _run(self, reason: str, ask: bool) -> None:
         try:
-            info, chosen = self._train(reason)
-            promotion, why = self._promote(info, chosen, ask)
+            labelled = LabelledSamples()
+            info, chosen = self._train(reason, labelled)
+            promotion, why = self._promote(info, chosen, labelled, ask)
             hosts = "1 host" if info.hosts == 1 else f"{info.hosts} hosts"
             text = f"Learned from {info.samples:,} normal samples of {hosts}; {why}"
             done = {"version": info.version, "promotion": promotion}
@@ -228,13 +223,13 @@ class Learning:
             log.exception("training failed")
             self._tell(state="failed", message=f"Training failed: {type(error).__name__}: {error}")
 
-    def _train(self, reason: str) -> tuple[ModelInfo, TrainingSet]:
+    def _train(self, reason: str, labelled: LabelledSamples) -> tuple[ModelInfo, TrainingSet]:
         started = self._clock.monotonic()
         chosen = self.training_set()
         if chosen is None:
             raise training.TooLittleHistory(self.why_not())
         self._tell(step="features", progress=0.05, message="computing features")
-        table = training.thin(training.feature_table(self._normal(chosen), self._spacing_ms, self._pause))
+        table = training.thin(training.feature_table(self._normal(chosen, labelled), self._spacing_ms, self._pause))
         if len(table) < MIN_ROWS:
             raise training.TooLittleHistory(f"Only {len(table)} normal samples after warm-up; {MIN_ROWS} are needed.")
         self._tell(step="fitting", progress=0.4, message=f"fitting {training.TREES} trees to {len(table):,} samples")
@@ -261,8 +256,7 @@ class Learning:
     def _models(self, chosen: TrainingSet) -> HostModels | None:
         """What every host usually does, from up to three weeks of minutes; real hosts first."""
         now = chosen.stop
-        known = sorted(self._pipeline.known.values(), key=lambda host: (host.simulated, host.name))
-        hosts = [host.name for host in known if now - host.first_sample >= MIN_HISTORY_MS][:MAX_HOSTS]
+        hosts = of_own_past(list(self._pipeline.known.values()), now)
         past = replace(chosen, hosts=tuple(hosts), start=now - neighbours.HISTORY_MS)
         minutes = ((host, self._minutes(host, past)) for host in hosts)
         return training.host_models(minutes, self._abnormal_spans(past), CATALOGUE_TABLE, self._pause)
@@ -289,9 +283,14 @@ class Learning:
         counts = drift.count(drift.voiced(votes, table))
         return float((votes >= self._pipeline.judge.rules.alarm_score).mean()), tuple(counts.tolist())
 
-    def _promote(self, info: ModelInfo, chosen: TrainingSet, ask: bool) -> tuple[Promotion, str]:
+    def _promote(
+        self, info: ModelInfo, chosen: TrainingSet, labelled: LabelledSamples, ask: bool
+    ) -> tuple[Promotion, str]:
         """Compare it with the version that speaks and let the better one speak; returns why, for people too."""
-        found = self._compare(info.version, chosen) if self.active else None
+        found, pair = None, (self.active, info.version)
+        if self.active:
+            self._tell(step="comparing", progress=0.6, message=f"comparing version {pair[1]} with {pair[0]}")
+            found = self.comparing.compare(pair, chosen, (labelled.added, labelled.left_out))
         if found is not None:
             self._registry.attach(info.version, found)
             ask = ask or found.champion.version != self.active  # meanwhile somebody chose another one
@@ -300,65 +299,42 @@ class Learning:
         self.life.prune()
         return promotion, comparison.sentence(promotion, found)
 
-    def _compare(self, version: int, chosen: TrainingSet) -> Comparison | None:
-        """Both versions judge the same last hours; None when nothing of them can be read."""
-        self._tell(step="comparing", progress=0.6, message=f"comparing version {version} with {self.active}")
-        pair = (self.active, version)
-        judges = [self._new_judge() for _ in pair]
-        reach = replaying.reach_ms(len(chosen.hosts), self._interval_ms, WINDOW_MS)
-        try:
-            for judge, number in zip(judges, pair, strict=True):
-                voice(self._registry, number)(judge.scorer)
-            found = replaying.replay(self._stored(chosen, chosen.stop - reach), judges, self._pause)
-        except (StoreUnavailable, ModelDamaged) as error:
-            log.warning("the new version cannot be compared: %s", error)
-            return None
-        if found is None:
-            return None
-        span = (found.start, found.stop)
-        champion, challenger = zip(pair, found.flagged, strict=True)
-        known = self._incidents_of(span, chosen.hosts)
-        return comparison.compare(span, found.hosts, found.samples, champion, challenger, known)
-
-    def _stored(self, chosen: TrainingSet, start: int) -> Iterator[Frame]:
-        for parts, (frame, _) in enumerate(self._store.scan(start, chosen.stop, chosen.hosts), 1):
-            yield frame
-            self._tell(progress=min(0.6 + 0.04 * parts, 0.97))
-
-    def _incidents_of(self, span: tuple[int, int], hosts: Sequence[str]) -> list[Labelled]:
-        """The abnormal incidents of the period, with what people said of them."""
-        said = [Labelled(*item) for item in self._labelled(*span)]
-        known = {(item.host, item.start) for item in said}
-        others = [
-            Labelled(found.host, found.opened_at, found.resolved_at or span[1], UNLABELLED)
-            for found in self._state.incidents(*span, limit=10_000)
-            if found.kind is Kind.ABNORMAL and (found.host, found.opened_at) not in known
-        ]
-        return [item for item in said + others if item.host in hosts]
-
-    def _normal(self, chosen: TrainingSet) -> Iterator[tuple[Frame, BoolArray]]:
+    def _normal(self, chosen: TrainingSet, labelled: LabelledSamples) -> Iterator[tuple[Frame, BoolArray]]:
         """History with a mask of its normal samples: outside incidents, with a margin, outside what was excluded, and
-        below the alarm score. What people call normal is, whatever its score."""
-        spans, accepted = self._abnormal_spans(chosen), self._normal_spans(chosen)
+        below the alarm score. What people call normal is, whatever its score. `labelled` counts what that changes."""
+        alarm_score, spans = self._pipeline.judge.rules.alarm_score, self._abnormal_spans(chosen)
+        accepted = self._spans(chosen, _is_normal_history)
+        unlabelled = self._spans(chosen, lambda _: True, MARGIN_MS, self.excluded.spans(chosen.hosts))
+        kept_out = self._spans(chosen, lambda incident: incident.label in KEPT_OUT, MARGIN_MS)
         for parts, (frame, scores) in enumerate(self._store.scan(chosen.start, chosen.stop, chosen.hosts), 1):
-            normal = normal_rows(frame, scores, spans, self._pipeline.judge.rules.alarm_score, accepted)
+            normal = normal_rows(frame, scores, spans, alarm_score, accepted)
+            if accepted:
+                labelled.added += int((normal & ~normal_rows(frame, scores, unlabelled, alarm_score)).sum())
+            labelled.left_out += int(inside(frame, kept_out).sum())
             self._tell(progress=min(0.05 + 0.02 * parts, 0.39))
             yield frame, normal
 
     def _abnormal_spans(self, chosen: TrainingSet) -> Spans:
-        spans = self.excluded.spans(chosen.hosts)
+        return self._spans(
+            chosen,
+            lambda incident: not _is_normal_history(incident),
+            MARGIN_MS,
+            self.excluded.spans(chosen.hosts),
+        )
+
+    def _spans(
+        self, chosen: TrainingSet, wanted: Callable[[Incident], bool], margin: int = 0, besides: Spans | None = None
+    ) -> Spans:
+        """When (ms UTC, by host) such incidents lasted, with a margin around them; `besides`: spans to add to."""
+        spans = {host: list(found) for host, found in (besides or {}).items()}
         for incident in self._state.incidents(chosen.start, chosen.stop, limit=10_000):
-            if not _is_normal_history(incident):
+            if wanted(incident):
                 stop = incident.resolved_at or chosen.stop
-                spans.setdefault(incident.host, []).append((incident.opened_at - MARGIN_MS, stop + MARGIN_MS))
+                spans.setdefault(incident.host, []).append((incident.opened_at - margin, stop + margin))
         return spans
 
-    def _normal_spans(self, chosen: TrainingSet) -> Spans:
-        spans: dict[str, list[tuple[int, int]]] = {}
-        for incident in self._state.incidents(chosen.start, chosen.stop, limit=10_000):
-            if _is_normal_history(incident):
-                spans.setdefault(incident.host, []).append((incident.opened_at, incident.resolved_at or chosen.stop))
-        return spans
+    def _compared(self, share: float) -> None:
+        self._tell(progress=round(0.6 + 0.37 * share, 3))
 
     def _let_speak(self, own_voice: Callable[[Scorer], None]) -> None:
         with self._pipeline.lock:
@@ -382,12 +358,16 @@ def normal_rows(
 ) -> BoolArray:
     """[n] samples to learn from: not unusual or `accepted`, and outside the `spans` (ms UTC) of their host."""
     normal = (scores.score < alarm_score) & (scores.anomaly == 0)
+    return (normal | inside(frame, accepted)) & ~inside(frame, spans)
+
+
+def inside(frame: Frame, spans: Spans) -> BoolArray:
+    """[n] samples in one of the spans (ms UTC) of their host."""
+    found = np.zeros(len(frame), dtype=np.bool_)
     for code, host in enumerate(frame.hosts):
-        for start, stop in accepted.get(host, ()):
-            normal |= (frame.code == code) & (frame.time >= start) & (frame.time <= stop)
         for start, stop in spans.get(host, ()):
-            normal &= ~((frame.code == code) & (frame.time >= start) & (frame.time <= stop))
-    return normal
+            found |= (frame.code == code) & (frame.time >= start) & (frame.time <= stop)
+    return found
 
 
 def job_view(job: Job | None) -> dict[str, Any] | None:

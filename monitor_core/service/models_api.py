@@ -147,6 +147,7 @@ def _challenge_view(service: Service, version: int) -> dict[str, Any]:
         "comparison": found,
         "promotion": promotion,
         "why": comparison.sentence(promotion, found),
+        "label_sentence": comparison.label_sentence(found) if found else None,
     }
 
 

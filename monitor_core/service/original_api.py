@@ -76,9 +76,9 @@ def _add_verdicts(routes: APIRouter, service: Service) -> None:
         with service.pipeline.lock:
             asked = explaining.now_of(service.judge, frame)
             limits = service.judge.scorer.limits_of(frame.hosts)[0]
-            why = explaining.reasons(asked.scorer, frame, asked.scores, 0, service.judge.rules, asked.since)
+            why = explaining.reasons(asked)
             concerned = (frame.hosts[0], Kind.ABNORMAL) in service.judge.desk.open
-        answer = prediction(frame, asked.scores, limits, service.settings.alarm_score) | why
+        answer = prediction(frame, asked.scores, limits, anomaly=asked.since is not None) | why
         if not dry_run and (concerned or answer["prediction"] == "anomaly"):
             await durably(service, frame, EntryKind.ASKED)
         return json(answer)
@@ -202,12 +202,11 @@ def anomaly_view(item: Anomaly) -> dict[str, Any]:
     }
 
 
-def prediction(frame: Frame, scores: Scores, limits: np.ndarray, alarm_score: float) -> dict[str, Any]:
+def prediction(frame: Frame, scores: Scores, limits: np.ndarray, *, anomaly: bool) -> dict[str, Any]:
     """The original's answer and why."""
     breach = bool(scores.breach[0].any())
     score = float(scores.score[0])
     found = explanation.evidence(frame.values, scores, limits, 0)
-    anomaly = breach or score >= alarm_score
     answer: dict[str, Any] = {"prediction": "anomaly" if anomaly else "normal", "score": score}
     if anomaly:
         answer["reason"] = "Threshold exceeded" if breach else "ML model"

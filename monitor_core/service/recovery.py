@@ -26,6 +26,7 @@ log = logging.getLogger("monitor.recovery")
 
 PART = 200
 SNAPSHOTS = ("hosts", "policy", "budget")
+FURTHER = ("since", "hushed")
 HOUR_MS, LOOK_BACK_MS = 3_600_000, 86_400_000
 TAUGHT_AT_ONCE = 100  # hosts; an hour of them at a sample each 3 s is 120,000 rows
 
@@ -63,9 +64,10 @@ def _load_snapshots(judge: Judge, state: StateStore) -> int:
     """The position of the snapshot, 0 when there is none that this version can read."""
     found = {name: state.snapshot(name) for name in SNAPSHOTS}
     blobs = {name: saved[1] for name, saved in found.items() if saved}
-    since = state.snapshot("since")
-    if since and all(saved and saved[0] == since[0] for saved in found.values()):
-        blobs["since"] = since[1]
+    for name in FURTHER:
+        own = state.snapshot(name)
+        if own and all(saved and saved[0] == own[0] for saved in found.values()):
+            blobs[name] = own[1]
     try:
         judge.restore(blobs if all(found.values()) else {})
     except (ValueError, KeyError) as error:

@@ -11,15 +11,15 @@ from fastapi.responses import Response
 
 from monitor_core import __version__
 from monitor_core.frame import make_frame
-from monitor_core.incidents import IllegalMove, Incident, State
+from monitor_core.incidents import IllegalMove, Incident, Kind, State
 from monitor_core.incidents import acknowledge as acknowledged
 from monitor_core.metrics import METRICS
 from monitor_core.service import budget_api, explaining, health, labels_api, views
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service, today
-from monitor_core.service.labelling import label_view
 from monitor_core.service.labels_api import MAX_NOTE, row_id
 from monitor_core.service.original_api import csv_response, host_name, isoformat, json, points, when
+from monitor_core.service.staging import stages
 from monitor_core.storage.state import LABEL_CHOICES, Decided
 
 DAY_MS = 86_400_000
@@ -160,7 +160,7 @@ def _incidents(service: Service) -> APIRouter:
             raise Problem(404, "No such incident.")
         events = service.state.timeline(found.id)
         lines = views.timeline_view(found, events, service.state.notifications(found.id))
-        labelled = label_view(service.state.label_of(found.id))
+        labelled = await asyncio.to_thread(labels_api.labelled_view, service, found.id)
         return json(views.incident_view(found) | {"timeline": lines, "labelled": labelled})
 
     @routes.post("/incidents/{incident_id}/acknowledge", summary="Somebody has seen it; an optional note")
@@ -206,8 +206,9 @@ def hosts_view(service: Service) -> list[dict[str, Any]]:
     """Every known host with what it showed last."""
     with service.pipeline.lock:
         known = dict(service.pipeline.known)
-        scorer, now = service.judge.scorer, service.clock.now_ms()
-        return views.hosts_view(known, service.live, scorer.state, scorer.model_version, now)
+        judge, now, trains = service.judge, service.clock.now_ms(), service.settings.train_at_hour >= 0
+        learned = stages(judge, known, sorted(known), now, trains)
+        return views.hosts_view(known, service.live, judge.scorer.state, learned, now)
 
 
 def _explained(service: Service, host: str, at: int | None) -> dict[str, Any]:
@@ -216,10 +217,11 @@ def _explained(service: Service, host: str, at: int | None) -> dict[str, Any]:
     if row is not None and latest.time[row] > 0 and (at is None or at >= latest.time[row]):
         frame = make_frame([latest.time[row]], [host], latest.values[row])
         with service.pipeline.lock:
-            return explaining.view(explaining.now_of(judge, frame), judge.rules)
-    scorer = judge.scorer.with_empty_memory()
+            return explaining.view(explaining.now_of(judge, frame))
     until = service.clock.now_ms() if at is None else at
-    return explaining.view(explaining.past_of(service.history, scorer, judge.rules, host, until), judge.rules)
+    then = service.state.incidents(until, until + 1, host)
+    incident = next((found for found in then if found.kind is Kind.ABNORMAL), None)
+    return explaining.view(explaining.past_of(service.history, judge, host, until, incident))
 
 
 def _find(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from monitor_core.detection.host_state import WARM_LEVELS, HostState
-from monitor_core.detection.stage import learned
+from monitor_core.detection.stage import Learned
 from monitor_core.incidents import Incident
 from monitor_core.metrics import CATALOGUE, METRICS
 from monitor_core.notifications import Notification
@@ -29,21 +29,15 @@ def metrics_view(limits: Sequence[float | None]) -> list[dict[str, Any]]:
 
 
 def hosts_view(
-    known: dict[str, KnownHost], live: Live, state: HostState, model_version: int, now: int
+    known: dict[str, KnownHost], live: Live, state: HostState, stages: Sequence[Learned], now: int
 ) -> list[dict[str, Any]]:
-    """Every known host with what it showed last."""
+    """Every known host with what it showed last; `stages` in the order of their names."""
     names = sorted(known)
     rows = live.latest.rows(names)
     memory = state.rows(names)
     words = live.states(names, rows) if names else []
     warm = np.minimum(state.levels[memory] / WARM_LEVELS, 1.0)
     gaps = state.gap_ms(memory) if names else np.zeros(0)
-    spacing = np.fmax(gaps, state.spacing_ms)
-    history = [max(0, now - known[name].first_sample) for name in names]
-    stages = [
-        learned(levels, level_ms, model_version, history_ms)
-        for levels, level_ms, history_ms in zip(state.levels[memory].tolist(), spacing.tolist(), history, strict=True)
-    ]
     return [
         {
             "name": name,
@@ -55,11 +49,12 @@ def hosts_view(
             "score": float(live.latest.score[rows[i]]),
             "state": words[i],
             "warm": round(float(warm[i]), 3),
-            "history_ms": history[i],
+            "history_ms": max(0, now - known[name].first_sample),
             "stage": stages[i].stage,
             "stage_progress": stages[i].progress,
             "next": stages[i].next,
             "learned": stages[i].sentence,
+            "watched_by": [{"name": part.name, "share": part.share, "next": part.next} for part in stages[i].parts],
             "gap_ms": None if np.isnan(gaps[i]) else int(gaps[i]),
         }
         for i, name in enumerate(names)

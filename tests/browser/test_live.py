@@ -24,7 +24,7 @@ def test_an_incident_says_what_would_be_normal_and_a_new_host_what_it_still_lear
     urllib.request.urlopen(urllib.request.Request(f"{product.url}/ingest", body, {"Content-Type": "application/json"}))
     page.goto(f"{product.url}/host?host=new-1")
     page.wait_for_selector(".sim-counterfactual:has-text('Normal with CPU ≤ 82')")
-    page.wait_for_selector(".sim-learning[data-stage='limits only']:has-text('only limits speak, last hour in')")
+    page.wait_for_selector(".sim-learning[data-stage='limits only']:has-text('only limits speak; next: last hour in')")
     page.wait_for_selector(".sim-incident:has-text('over its limit')")
     page.goto(f"{product.url}/host")
     page.wait_for_selector("tr:has-text('new-1'):has-text('limits only')")

@@ -209,3 +209,29 @@ def test_the_trade_off_falls_with_the_threshold():
     assert rates[np.searchsorted(THRESHOLDS, 6.0)] > 3
     assert rates[-1] < 0.01
     assert alert_budget.spent(state, DAILY, 0, 7) <= 12
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_what_would_count_is_what_counts(limited):
+    """Also before the host is known, when the sample moves the threshold, and after a restless hour."""
+    state, flags, bars = BudgetState(), np.array([limited]), []
+    row = state.rows(["a"])
+    distances = bursts(3, 40, 5.0, seed=3)
+    for i, distance in enumerate(distances):
+        time = np.array([T0 + i * MINUTE])
+        bar = alert_budget.unusual_from(state, DAILY, row, time, flags)[0]
+        over = alert_budget.watch(state, DAILY, Sample(row, time, np.array([distance]), np.array([False]), flags))[0]
+        bars.append(bar)
+        if abs(distance - bar) > 1e-9:
+            assert over == (distance > bar)
+    assert len(set(np.round(bars, 2))) > 20 if limited else set(bars) == {DAILY.distance}
+
+
+def test_a_quiet_hour_asks_for_less_and_a_restless_one_for_more():
+    state = BudgetState()
+    play(state, bursts(3, 0, 0.0))
+    row, yes, end = np.array([0]), np.array([True]), T0 + 3 * DAY
+    own = alert_budget.thresholds(state, DAILY, row, yes)[0]
+    assert own - 0.5 < alert_budget.unusual_from(state, DAILY, row, np.array([end]), yes)[0] < own
+    play(state, [12.0] * 10, start=end)
+    assert alert_budget.unusual_from(state, DAILY, row, np.array([end + 11 * MINUTE]), yes)[0] > own + 0.9

@@ -3,7 +3,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from monitor_core.detection import comparison
-from monitor_core.detection.comparison import Flagged, Labelled, Promotion, Side
+from monitor_core.detection.comparison import Flagged, KnownIncident, Promotion, Side
 
 HOUR = 3_600_000
 
@@ -49,7 +49,11 @@ def test_twenty_are_named_the_highest_peaks_first():
 
 
 def test_found_is_counted_per_label_for_each_version():
-    labelled = [Labelled("a", 5, 50, "real"), Labelled("a", 300, 310, "real"), Labelled("b", 0, 9, "expected")]
+    labelled = [
+        KnownIncident("a", 5, 50, "real"),
+        KnownIncident("a", 300, 310, "real"),
+        KnownIncident("b", 0, 9, "expected"),
+    ]
     found = compare(flagged((0, 10)), flagged((40, 45), (305, 306)), labelled)
     assert found.labelled == {"real": 2, "expected": 1}
     assert (found.champion.found, found.challenger.found) == ({"real": 1}, {"real": 2})
@@ -100,8 +104,61 @@ def test_why_is_a_sentence(found, promotion, words):
     assert comparison.sentence(promotion, found) == words
 
 
+def effect(without, taught, known=(), labels=3, samples=(120, 30)):
+    return comparison.label_effect(labels, samples, without, taught, known)
+
+
+def quiet(item):
+    return replace(item, told=False)
+
+
+REAL = [KnownIncident("a", 5, 50, "real"), KnownIncident("a", 300, 310, "real")]
+
+
+def test_an_alert_that_only_opens_quietly_with_the_labels_is_one_fewer():
+    alerts = flagged((0, 10), (100, 110), (200, 210))
+    found = effect(alerts, [alerts[0], quiet(alerts[1])])
+    assert [item.start for item in found.quieter] == [100, 200]
+    assert (found.alerts_without, found.alerts_with, found.quieter_total, found.louder_total) == (3, 1, 2, 0)
+    assert effect([quiet(alerts[0])], []).quieter_total == 0, "nobody was told of it anyway"
+
+
+def test_what_labels_let_through_is_counted_too():
+    found = effect([], flagged((0, 10)))
+    assert (found.louder_total, found.quieter_total) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("without", "taught", "known", "words"),
+    [
+        ([(0, 10), (100, 110)], [(0, 10)], (), "With your 3 labels: 1 fewer alert in these 6 h."),
+        (
+            [(0, 10), (100, 110), (300, 305), (500, 510)],
+            [(0, 10), (300, 305)],
+            REAL,
+            "With your 3 labels: 2 fewer alerts in these 6 h; both that you marked as real are still found.",
+        ),
+        ([(0, 10)], [(0, 10)], REAL[:1], "; the one that you marked as real is still found."),
+        ([(0, 10)], [(0, 10), (90, 95)], (), "With your 3 labels: 1 more alert in these 6 h."),
+        ([(0, 10), (300, 305)], [(0, 10)], REAL, "; but only 1 of 2 that you marked as real would be told, without"),
+        ([(0, 10)], [(0, 10)], REAL, "the same alerts in these 6 h; 1 of 2 that you marked as real would be told"),
+    ],
+)
+def test_what_labels_change_is_a_sentence(without, taught, known, words):
+    found = replace(compare([], []), labels=effect(flagged(*without), flagged(*taught), known))
+    assert words in comparison.label_sentence(found)
+
+
+def test_without_labels_there_is_nothing_to_say():
+    assert comparison.label_sentence(compare([], [])) is None
+
+
 def test_it_comes_back_from_json_as_it_was():
-    found = compare(flagged((0, 10)), [], [Labelled("a", 5, 50, "real")])
+    found = compare(flagged((0, 10)), [], [KnownIncident("a", 5, 50, "real")])
+    assert comparison.comparison_from(asdict(found)) == found
+    before = {key: value for key, value in asdict(found).items() if key != "labels"}
+    assert comparison.comparison_from(before) == found
+    found = replace(found, labels=effect(flagged((0, 10)), [], REAL))
     assert comparison.comparison_from(asdict(found)) == found
     with pytest.raises(ValueError, match="missing"):
         comparison.comparison_from({"start": 1})

@@ -10,6 +10,7 @@ from hypothesis import strategies as some
 from monitor_core.detection import explanation
 from monitor_core.detection.counterfactual import ways_back
 from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.unusual import Bar
 from monitor_core.frame import make_frame
 from monitor_core.incidents import Change
 from monitor_core.metrics import METRICS
@@ -38,9 +39,14 @@ def sample(values):
     return make_frame([LATER], ["web-1"], [values])
 
 
-def is_normal(own, values, alarm=ALARM):
+BAR = Bar(4.0, ALARM)
+
+
+def is_normal(own, values, bar=BAR):
+    """By what opens incidents: the distance, the slow channel (trend, stuck), the limits."""
     scores = own.peek(sample(values))
-    return scores.score[0] < alarm and not scores.breach.any()
+    slowly = np.nan_to_num(scores.by_detector[0, [3, 4]]).max() >= bar.slow
+    return scores.distance[0] < bar.distance and not slowly and not scores.breach.any()
 
 
 def moved(values, way, step=0.0):
@@ -64,9 +70,12 @@ four = some.tuples(percent, percent, percent, percent)
     values=four,
     seed=some.integers(0, 9),
     has_forest=some.booleans(),
-    alarm=some.sampled_from([0.4, ALARM]),
+    distance=some.sampled_from([1.5, 3.52, 4.0, 6.3]),
 )
-def test_every_way_back_is_normal_and_a_bit_beyond_it_is_not(forest, centre, spread, values, seed, has_forest, alarm):
+def test_every_way_back_is_normal_and_a_bit_beyond_it_is_not(
+    forest, centre, spread, values, seed, has_forest, distance
+):
+    alarm = Bar(distance, ALARM)
     own = knowing(np.array(centre), np.array(spread), forest if has_forest else None, seed)
     assume(not is_normal(own, values, alarm))
     before = own.state.to_bytes()
@@ -86,35 +95,48 @@ def test_every_way_back_is_normal_and_a_bit_beyond_it_is_not(forest, centre, spr
 
 def test_a_metric_that_does_not_help_is_left_out():
     own = knowing(np.array([30.0, 50, 50, 20]), np.ones(4))
-    ((change,),) = ways_back(own, sample([30, 80, 50, 20]), 0, ALARM)
+    ((change,),) = ways_back(own, sample([30, 80, 50, 20]), 0, BAR)
     assert (change.metric, change.below) == ("memory", True)
     assert 60 <= change.value <= 63
 
 
+def test_a_host_that_is_told_of_less_is_normal_sooner():
+    own = knowing(np.array([30.0, 50, 50, 20]), np.ones(4))
+
+    def told(distance):
+        ((change,),) = ways_back(own, sample([30, 84, 50, 20]), 0, Bar(distance, ALARM))
+        return change.value
+
+    assert told(2.5) < told(4.0) < told(6.0)
+    assert 66 <= told(6.0) <= 68  # a scale is 3 points, the middle is 50
+    assert ways_back(own, sample([30, 84, 50, 20]), 0, Bar(12.0, ALARM)) == ()  # it is normal there
+    assert ways_back(own, sample([30, 97, 50, 20]), 0, Bar(np.inf, ALARM)) == ((Change("memory", 85.0, True),),)
+
+
 def test_a_value_that_fell_has_to_rise():
     own = knowing(np.array([60.0, 50, 50, 20]), np.ones(4))
-    ((change,),) = ways_back(own, sample([5, 50, 50, 20]), 0, ALARM)
+    ((change,),) = ways_back(own, sample([5, 50, 50, 20]), 0, BAR)
     assert (change.metric, change.below) == ("cpu", False)
 
 
 def test_two_that_are_both_far_off_have_to_change_together():
     own = knowing(np.array([30.0, 50, 50, 20]), np.ones(4))
-    (way,) = ways_back(own, sample([70, 80, 50, 20]), 0, ALARM)
+    (way,) = ways_back(own, sample([70, 80, 50, 20]), 0, BAR)
     assert {change.metric for change in way} == {"cpu", "memory"}
-    three = ways_back(own, sample([70, 80, 85, 20]), 0, ALARM)
+    three = ways_back(own, sample([70, 80, 85, 20]), 0, BAR)
     assert [{change.metric for change in way} for way in three] == [{"cpu", "memory", "disk"}]
 
 
 def test_in_warm_up_only_the_limit_counts_and_ends_a_little_below_itself():
     own = Scorer(LIMITS)
-    assert ways_back(own, one(cpu=97.0), 0, ALARM) == ()  # a stranger
+    assert ways_back(own, one(cpu=97.0), 0, BAR) == ()  # a stranger
     own.score(one(cpu=97.0))
-    assert ways_back(own, one(cpu=97.0), 0, ALARM) == ((Change("cpu", 82.0, True),),)
+    assert ways_back(own, one(cpu=97.0), 0, BAR) == ((Change("cpu", 82.0, True),),)
 
 
 def test_a_host_that_has_long_gone_on_is_not_asked():
     own = knowing(np.array([30.0, 50, 50, 20]), np.ones(4))
-    assert ways_back(own, make_frame([T0], ["web-1"], [[90, 50, 50, 20]]), 0, ALARM) == ()
+    assert ways_back(own, make_frame([T0], ["web-1"], [[90, 50, 50, 20]]), 0, BAR) == ()
 
 
 def test_the_sentence_names_ways_and_pairs():

@@ -67,8 +67,8 @@ def test_a_minute_that_is_not_over_is_not_history():
 
 
 def test_what_comes_every_noon_is_nothing_but_at_night_it_is():
-    history = days(5)
-    after = days(2, start=T0 + 5 * DAY, seed=1)
+    history = days(8)
+    after = days(2, start=T0 + 8 * DAY, seed=1)
     usual = judged(history, after)
     assert usual.by_detector[200:, NEIGHBOURS].max() < ALARM
     after.values[:, 0] += busy(after.time, 3)
@@ -77,9 +77,9 @@ def test_what_comes_every_noon_is_nothing_but_at_night_it_is():
 
 
 def test_the_metric_that_did_it_has_the_largest_part():
-    after = days(1, start=T0 + 5 * DAY, seed=1)
+    after = days(1, start=T0 + 8 * DAY, seed=1)
     after.values[900:, 3] = 80.0
-    scores = judged(days(5), after)
+    scores = judged(days(8), after)
     assert METRICS[int(scores.contributions[905].argmax())] == "disk_io"
 
 
@@ -100,27 +100,27 @@ def test_odd_pairs_of_ordinary_values_are_found():
 def test_an_idle_host_that_does_a_little_is_no_alarm(little):
     idle = days(5, level=1)
     idle.values[:] = 1.0
-    after = days(1, start=T0 + 5 * DAY)
+    after = days(1, start=T0 + 8 * DAY)
     after.values[:] = 1.0
     after.values[900:960, 0] = little
     assert np.nanmax(judged(idle, after).by_detector[:, NEIGHBOURS]) < ALARM
 
 
 def test_fast_detectors_fall_silent_where_the_neighbours_see_every_sample_and_only_there():
-    after = steady(("a",), start=T0 + 5 * DAY, n=300, step=MINUTE, seed=1)
+    after = steady(("a",), start=T0 + 8 * DAY, n=300, step=MINUTE, seed=1)
     after.values[200:, 0] += 25
-    slowly = judged(days(5), after)
+    slowly = judged(days(8), after)
     assert slowly.by_detector[210, ROBUST_Z] == 0
-    often = steady(("a",), start=T0 + 5 * DAY, n=3_000, seed=1)
+    often = steady(("a",), start=T0 + 8 * DAY, n=3_000, seed=1)
     often.values[2_000:, 0] += 25
-    assert judged(days(5), often).by_detector[2_004, ROBUST_Z] >= ALARM
+    assert judged(days(8), often).by_detector[2_004, ROBUST_Z] >= ALARM
 
 
 def test_a_short_history_has_little_to_say():
-    after = days(1, start=T0 + 5 * DAY, seed=1)
+    after = days(1, start=T0 + 8 * DAY, seed=1)
     after.values[900:, 3] = 80.0
-    young = judged(days(5).take(np.arange(4 * 1_440 + 600, 5 * 1_440)), after)
-    assert young.by_detector[905, NEIGHBOURS] < judged(days(5), after).by_detector[905, NEIGHBOURS]
+    young = judged(days(8).take(np.arange(4 * 1_440 + 600, 5 * 1_440)), after)
+    assert young.by_detector[905, NEIGHBOURS] < judged(days(8), after).by_detector[905, NEIGHBOURS]
     assert young.by_detector[905, ROBUST_Z] > 0
 
 
@@ -129,7 +129,7 @@ def test_less_than_an_hour_is_no_model():
 
 
 def test_rows_that_were_not_normal_are_not_among_the_neighbours():
-    history = days(5)
+    history = days(8)
     time, means = minute_means(history.time, history.values)
     noon = busy(time, 12) > 20
     model = neighbours.fit(time, means, CATALOGUE_TABLE, ~noon)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.ensemble import IsolationForest
 
 from monitor_core.detection import training
-from monitor_core.detection.comparison import Flagged, Labelled, compare
+from monitor_core.detection.comparison import Flagged, KnownIncident, compare
 from monitor_core.detection.detectors import isolation_forest
 from monitor_core.detection.features import FEATURES
 from monitor_core.detection.model_registry import ModelDamaged, ModelInfo, ModelRegistry
@@ -106,7 +106,9 @@ def everything(registry):
 
 
 def compared():
-    return compare((0, 1_000), 1, 10, (1, [Flagged("a", 1, 2, "cpu", 0.8)]), (2, []), [Labelled("a", 1, 2, "real")])
+    return compare(
+        (0, 1_000), 1, 10, (1, [Flagged("a", 1, 2, "cpu", 0.8)]), (2, []), [KnownIncident("a", 1, 2, "real")]
+    )
 
 
 def damaged(whole, lots):

@@ -101,6 +101,14 @@ def test_never_keeps_the_same_thing_quiet_and_counts_it(host):
     assert host.service.state.outbox_count("slack", 0).sent_today <= 2
 
 
+def test_never_keeps_the_end_of_it_quiet_too(host):
+    """When the value is back the level is not yet: that is no unusual pair of its own."""
+    first = an_episode(host, Label.NEVER, cpu=60)
+    host.shows(12, cpu=60)
+    host.shows(16)
+    assert [incident.id for incident in host.incidents()] == [first.id]
+
+
 def test_never_holds_for_this_host_metric_and_direction_only(host):
     an_episode(host, Label.NEVER, cpu=60)
     other = Host(host.service, "web-2")

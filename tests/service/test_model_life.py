@@ -153,7 +153,7 @@ def test_what_a_person_chose_meanwhile_is_not_overruled(service):
 def test_labelled_incidents_are_counted_as_found_or_missed(client, service):
     busy_past(service)
     now = now_ms()
-    service.learning._labelled = lambda start, stop: [
+    service.learning.comparing._labelled = lambda start, stop: [
         ("web-1", now - 60_000, now, "real"),
         ("other", start, stop, "real"),
     ]

@@ -3,7 +3,7 @@
 import { get, post } from "./lib/api.js";
 import { budgetCard } from "./lib/budget.js";
 import { h, setText, show } from "./lib/dom.js";
-import { lasted, percent, words } from "./lib/format.js";
+import { lasted, percent, scoreText, words } from "./lib/format.js";
 import { HostCharts } from "./lib/host_charts.js";
 import { keptQuiet, labelCard, labelTags } from "./lib/labels.js";
 import {
@@ -147,9 +147,10 @@ class Host {
 
   /** One quiet line as long as there is something left to learn. */
   saySofar() {
-    const { next, stage, stage_progress: share, learned } = this.host;
-    show(this.learning, [learned, Math.round(share * 100)], () => next && h("div", { class: "sim-learning", "data-stage": stage },
-      h("span", {}, learned), h("span", { class: "sim-learning-bar", title: `${stage}: ${percent(share * 100)}` }, bar(share))));
+    const { next, stage, learned, watched_by: parts } = this.host;
+    const title = (part) => [part.share === 1 ? `${part.name}: all of it` : `${part.name}: ${percent(part.share * 100)}`, part.next].filter(Boolean).join(", ");
+    show(this.learning, [learned, parts], () => next && h("div", { class: "sim-learning", "data-stage": stage },
+      h("span", {}, learned), h("span", { class: "sim-learning-parts", "aria-hidden": "true" }, parts.map((part) => h("span", { title: title(part) }, bar(part.share))))));
   }
 
   async learnMore() {
@@ -184,7 +185,7 @@ class Host {
   openIncident(incident) {
     const made = incidentCard(this.app, incident, { now: this.stream.now(), channels: this.app.state.channels, compact: true, labels: labelTags(incident) });
     const record = this.labelled?.find((own) => own.incident === incident.id) ?? null;
-    const score = `score ${incident.score.toFixed(2)}`;
+    const score = `score ${scoreText(incident.score)}${incident.unusual_from ? `, counted from ${scoreText(incident.unusual_from)} on` : ""}`;
     return [made.node, incident.evidence.length ? card("What made it unusual", score, evidenceBars(this.app, incident, this.labels)) : null,
       labelCard(this.app, incident, record, this.stream.now(), () => this.loadLabels().then(() => this.drawSide()))];
   }

@@ -59,7 +59,7 @@ function compare(a, b, by) {
 
 const STAGES = ["limits only", "learning the last hour", "forest", "knows its days"];
 const stageRank = (host) => STAGES.indexOf(host.stage) + host.stage_progress;
-const learned = (host) => (host.next ? `${host.stage} · ${percent(host.stage_progress * 100)}` : host.stage);
+const learned = (host) => (host.stage_progress < 1 ? `${host.stage} · ${percent(host.stage_progress * 100)}` : host.stage);
 
 function row(app, host, now) {
   const cells = host.values.map((value, i) => h("td", { class: `sim-right ${i > 1 ? "sim-wide" : ""}` }, percent(value)));

@@ -30,7 +30,7 @@ class Models {
     [this.champion, this.challenger, this.history, this.excluded] = [h("div"), h("div"), h("div"), h("div")];
     this.plot = h("div", { class: "sim-plot", style: { height: "240px" } });
     this.empty = h("div");
-    const scores = card("How unusual is normal?", h("span", {}, "scores of the last 6 hours, log scale"), this.empty, this.plot);
+    const scores = card("How unusual is normal?", h("span", { title: "What is unusual for a real host says its own threshold, by its alert budget" }, "scores of the last 6 hours, log scale"), this.empty, this.plot);
     const halves = (...parts) => h("div", { class: "sim-halves" }, parts);
     app.root.append(this.head.node, this.progress, halves(this.champion, this.challenger), halves(scores, this.taught), this.versions,
       halves(this.history, this.excluded));
@@ -162,7 +162,7 @@ class Models {
       xaxis: { type: "linear", range: [0, 1], nticks: 6, hoverformat: ".2f" },
       yaxis: { type: "log", ticksuffix: "", dtick: 1, exponentformat: "SI" },
       shapes: [{ type: "line", x0: threshold, x1: threshold, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: muted } }],
-      annotations: [{ x: threshold, yref: "paper", y: 1, text: `unusual from ${threshold} `, xanchor: "right", yanchor: "top", showarrow: false, font: { size: 11, color: muted } }],
+      annotations: [{ x: threshold, yref: "paper", y: 1, text: `${threshold} by default `, xanchor: "right", yanchor: "top", showarrow: false, font: { size: 11, color: muted } }],
     }), CONFIG);
   }
 

@@ -1,7 +1,7 @@
 // A host's alert budget: what is left of it, and how many alerts each threshold would have sent.
 
 import { h } from "./dom.js";
-import { lasted, number, plural } from "./format.js";
+import { lasted, number, plural, scoreText } from "./format.js";
 import { card } from "./parts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -18,7 +18,7 @@ const down = (rate) => HEIGHT - 2 - (Math.log(Math.min(Math.max(rate, LEAST), MO
 
 /** Alerts a week over the threshold, the scale of the alerts logarithmic; a line at what is allowed and one in use. */
 function curve(budget) {
-  const text = `At a threshold of ${budget.threshold.toFixed(2)} and above this host stays within ${number(budget.per_week)} a week.`;
+  const text = `At a threshold of ${scoreText(budget.threshold)} and above this host stays within ${number(budget.per_week)} a week.`;
   const drawn = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", class: "sim-budget", role: "img", "aria-label": text });
   const points = budget.curve.filter((point) => point.score >= 0.3).map((point) => `${across(point.score).toFixed(1)},${down(point.per_week).toFixed(1)}`);
   drawn.append(
@@ -35,8 +35,8 @@ export function budgetCard(budget, now) {
   const allowed = `${plural(budget.per_week, "alert")} a week`;
   const used = `${number(budget.spent)} in the last 7 days, ${number(budget.left)} left.`;
   const said = budget.knows
-    ? `An incident opens from a score of ${budget.threshold.toFixed(2)} on: the lowest that kept within the budget.`
-    : `An incident opens from a score of ${budget.threshold.toFixed(2)} on; the host's own threshold follows in ${lasted(Math.max(0, budget.knows_from - now))}.`;
+    ? `An incident opens now from a score of ${scoreText(budget.unusual_from)} on: ${budget.unusual_from > budget.threshold ? "more than usual, because the last hour was restless" : "the lowest that keeps within the budget"}.`
+    : `An incident opens from a score of ${scoreText(budget.unusual_from)} on; the host's own threshold follows in ${lasted(Math.max(0, budget.knows_from - now))}.`;
   return card("Alert budget", allowed, h("p", {}, used, " ", h("span", { class: "sim-muted" }, said)), curve(budget),
     h("p", { class: "sim-small" }, "Alerts a week that each score from 0.3 to 1 would have sent, on a logarithmic scale. Limits, silence, climbs and what you marked as real are outside the budget."));
 }

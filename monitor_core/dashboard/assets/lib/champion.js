@@ -64,7 +64,7 @@ export function championCard(model, now, changed) {
 export function challengerCard(app, model, now, changed) {
   const { champion, challenger, compared } = model;
   if (challenger) {
-    const { version, comparison } = challenger;
+    const { version, comparison, label_sentence: changed_by } = challenger;
     const speaks = champion?.version;
     const choices = h("div", { class: "sim-choices" },
       choice(`Promote ${version}`, `Really watch with ${version}?`, `${version} speaks from the next sample on; ${speaks} stays one click away.`,
@@ -72,11 +72,12 @@ export function challengerCard(app, model, now, changed) {
       choice(`Keep ${speaks}`, `Really dismiss ${version}?`, `${speaks} goes on; ${version} no longer waits but stays in the list.`,
         () => post(`/api/v1/models/${version}/keep`).then(changed)));
     return card(`Would version ${version} be better?`, comparison && spanOf(comparison),
-      h("p", { class: "sim-verdict" }, tag("waits", "warning"), " ", sentenceOf(challenger.why)), comparison && body(app, comparison, now, ", now"), choices);
+      h("p", { class: "sim-verdict" }, tag("waits", "warning"), " ", sentenceOf(challenger.why)), comparison && body(app, comparison, now, ", now"), comparison?.labels && labelsOf(app, comparison.labels, changed_by, version, now), choices);
   }
   if (compared?.comparison) {
-    const { comparison } = compared;
-    return card(`Version ${comparison.challenger.version} was held against ${comparison.champion.version}`, spanOf(comparison), body(app, comparison, now, ", before"), h("p", { class: "sim-small sim-rule" }, `No version waits. ${RULE}`));
+    const { comparison, label_sentence: changed_by } = compared;
+    return card(`Version ${comparison.challenger.version} was held against ${comparison.champion.version}`, spanOf(comparison), body(app, comparison, now, ", before"),
+      comparison.labels && labelsOf(app, comparison.labels, changed_by, compared.version, now), h("p", { class: "sim-small sim-rule" }, `No version waits. ${RULE}`));
   }
   return card("No version waits", null, h("p", { class: "sim-muted" }, RULE));
 }
@@ -102,6 +103,16 @@ function body(app, found, now, before) {
       h("tbody", {}, rows.map(([text, a, b, good]) => h("tr", {}, h("td", {}, text), h("td", { class: "sim-right" }, String(a)), h("td", { class: "sim-right" }, h("b", {}, String(b))), h("td", { class: "sim-right" }, difference(b - a, good)))))),
     h("div", { class: "sim-flags" }, flags(app, `Would flag more (${found.more_total})`, found.more, found.more_total, now), flags(app, `Would flag less (${found.less_total})`, found.less, found.less_total, now)),
   ];
+}
+
+/** What the labels that hold change: `sentence`, what the version learned because of them, and the alerts that are no longer sent. */
+function labelsOf(app, labels, sentence, version, now) {
+  const learned = `Version ${version} learned from ${plural(labels.added, "sample")} that you called expected or new normal`;
+  const kept = labels.left_out ? `; ${number(labels.left_out)} in and around what you marked real or never were left out.` : ".";
+  return h("div", { class: "sim-by-labels" },
+    h("p", {}, h("b", {}, "What your labels change")), h("p", {}, sentence), h("p", { class: "sim-muted" }, learned, kept),
+    labels.quieter_total || labels.louder_total ? h("div", { class: "sim-flags" }, flags(app, `No longer told (${labels.quieter_total})`, labels.quieter, labels.quieter_total, now),
+      labels.louder_total ? flags(app, `Told because of them (${labels.louder_total})`, labels.louder, labels.louder_total, now) : null) : null);
 }
 
 const WORDS = { unlabelled: "that nobody has labelled", real: "labelled real", expected: "labelled expected", new_normal: "labelled new normal", never: "labelled never" };

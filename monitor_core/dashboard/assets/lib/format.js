@@ -4,6 +4,9 @@ export const THIN = "\u202f";
 
 export const percent = (value) => (value === null || value === undefined ? "—" : `${Math.round(value)}${THIN}%`);
 
+/** Near 1 a thousandth is worth as much as a tenth elsewhere. */
+export const scoreText = (score) => (score < 0.995 || score >= 1 ? score.toFixed(2) : score.toFixed(4));
+
 export const number = (value) => Math.round(value).toLocaleString("en-US");
 
 export function lasted(ms) {

@@ -1,6 +1,6 @@
 // Labels: what an incident really was. The four choices, the chip, what each changes, and how to take it back.
 
-import { put, remove } from "./api.js";
+import { get, put, remove } from "./api.js";
 import { h } from "./dom.js";
 import { plural } from "./format.js";
 import { button, card, link, since, tag } from "./parts.js";
@@ -41,8 +41,10 @@ export function labelCard(app, incident, labelled, now, changed) {
   };
   const path = `/api/v1/incidents/${incident.id}/label`;
   const set = (label, note) => act(() => put(path, { label, note: note || null }));
-  const draw = (record, choosing = !record) => node.replaceChildren(
-    ...(choosing ? choices(record, set, () => turn(record)) : holds(record, now, set, () => act(() => remove(path)), () => turn(record, true))), said);
+  const draw = (record, choosing = !record) => {
+    node.replaceChildren(...(choosing ? choices(record, set, () => turn(record)) : holds(record, now, set, () => act(() => remove(path)), () => turn(record, true))), said);
+    if (choosing) get(`${path}/preview`).then((found) => foresee(node, found), () => {});
+  };
   const turn = (...view) => {
     draw(...view);
     (node.querySelector("[aria-pressed='true']") ?? node.querySelector("button")).focus();
@@ -51,10 +53,15 @@ export function labelCard(app, incident, labelled, now, changed) {
   return node;
 }
 
+/** Below each choice what it would do, as far as that can be counted. */
+function foresee(node, found) {
+  for (const [label, { sentence }] of Object.entries(found)) node.querySelector(`[data-label="${label}"] .sim-foreseen`)?.replaceChildren(sentence);
+}
+
 function choices(record, set, leave) {
   const list = Object.entries(LABELS).map(([label, [name, meaning]]) =>
     h("button", { type: "button", class: "sim-choice", "data-label": label, "aria-pressed": String(record?.label === label), onclick: () => set(label, record?.note) },
-      h("b", {}, name), h("span", { class: "sim-small" }, meaning)));
+      h("span", {}, h("b", {}, name), h("span", { class: "sim-small" }, meaning), h("span", { class: "sim-small sim-foreseen" }))));
   return [
     h("div", { class: "sim-card-head" }, h("h2", {}, "What was it?"), record ? button("Keep the label", leave) : h("span", { class: "sim-aside" }, "can be taken back")),
     h("div", { class: "sim-choices", role: "group", "aria-label": "Label" }, list),
@@ -67,6 +74,7 @@ function holds(record, now, set, takeBack, change) {
     h("div", { class: "sim-card-head" }, h("h2", {}, "What it was"), h("span", { class: "sim-aside" }, "labelled ", since(record.at, now))),
     h("p", { role: "status" }, tag(LABELS[record.label][0], "label")),
     h("p", { class: "sim-muted sim-effect" }, record.effect),
+    record.hindsight.sentence ? h("p", { class: "sim-foreseen" }, record.hindsight.sentence) : null,
     h("div", { class: "sim-actions" }, button("Take back", takeBack), button("Change", change)),
     h("div", { class: "sim-note" }, input, button("Keep note", () => set(record.label, input.value))),
   ];
