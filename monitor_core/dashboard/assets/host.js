@@ -63,12 +63,14 @@ class Host {
     this.drawSide();
     await this.loadSeries();
     const [from, to] = ["from", "to"].map((key) => Number(this.app.query.get(key)));
-    if (from && to >= from) await this.charts.look(from, to);
+    const [left, right] = (this.app.query.get("zoom") ?? "").split("-").map(Number);
+    if (left && right > left) await this.charts.zoom(left, right);
+    else if (from && to >= from) await this.charts.look(from, to);
   }
 
   async choose(range) {
     this.range = range;
-    this.app.remember({ range, from: null, to: null });
+    this.app.remember({ range, zoom: null, from: null, to: null });
     this.schedule();
     await this.loadSeries();
   }

@@ -38,8 +38,8 @@ function drawRows(app, head, body, hosts, view, now, redraw) {
   const rows = [...hosts.values()].sort((a, b) => compare(a, b, view.by) || a.name.localeCompare(b.name));
   if (!view.down) rows.reverse();
   const troubled = rows.filter((host) => RANK[host.state] < 3).length;
-  head.say(null, rows.length ? plural(rows.length, "host") : "No host yet", troubled ? `${troubled} of them ${troubled === 1 ? "needs" : "need"} attention` : "Nothing unusual on any of them");
-  if (!rows.length) return show(body, "none", () => nothing("No host yet.", "This machine appears within seconds; others as soon as they send."));
+  head.say(null, rows.length ? plural(rows.length, "host") : "No host yet", troubled ? `${troubled} of them ${troubled === 1 ? "needs" : "need"} attention` : rows.length ? "Nothing unusual on any of them" : "");
+  if (!rows.length) return show(body, "none", () => nothing("No host yet.", "A host appears with its first sample."));
   const key = [view, rows.map((host) => [host.name, host.state, host.stage, host.values.map((v) => v && Math.round(v)), Math.round(host.score * 100)]), Math.round(now() / 5000)];
   return show(body, key, () => h("table", { class: "sim-table" },
     h("thead", {}, h("tr", {}, COLUMNS.map(([by, label]) => h("th", { class: cellClass(by) }, h("button", { type: "button", onclick: () => { view.down = view.by === by ? !view.down : true; view.by = by; redraw(); } }, label))))),
