@@ -11,6 +11,7 @@ import {
 } from "./lib/parts.js";
 import { area } from "./lib/spark.js";
 import { Stream } from "./lib/stream.js";
+import { usualStep } from "./lib/plot.js";
 import { colour, METRIC_COLOUR } from "./lib/theme.js";
 
 const REFETCH_MS = 60_000;
@@ -71,6 +72,7 @@ class Overview {
 
   async loadFleet() {
     this.fleet = await get(`/api/fleet?range=${this.range}`).catch(() => this.fleet);
+    this.step = usualStep(this.fleet?.time ?? []);
     this.drawTiles();
     await this.chart.draw(this.fleet, this.metric, this.range, this.unusual());
   }
@@ -109,23 +111,36 @@ class Overview {
       Object.assign(known, { last, values, score, state, low, high, warm: Math.max(known.warm, warm) });
     }
     this.last = delta.t;
-    this.extendFleet(delta);
+    const fleet = this.smooth(delta);
+    this.extendFleet(delta.t, fleet);
     this.map.update(this.hosts);
     this.say();
-    this.chart.extend(delta.t, delta.fleet, this.hosts);
+    this.chart.extend(delta.t, fleet, this.hosts);
     this.app.root.dataset.lastSample = delta.t;
   }
 
-  extendFleet(delta) {
+  /** Means over one step of what is shown, so that live points go on as the stretch before them, which is means too. */
+  smooth({ t, fleet }) {
+    const times = this.fleet?.time ?? [];
+    const step = this.step ?? 0;
+    this.recent = [...(this.recent ?? []), { t, fleet }].filter((one) => one.t > t - step || one.t === t);
+    const mean = (key, i) => {
+      const there = this.recent.map((one) => one.fleet[key][i]).filter((value) => value !== null);
+      return there.length ? there.reduce((sum, value) => sum + value, 0) / there.length : null;
+    };
+    return times.length ? Object.fromEntries(Object.keys(fleet).map((key) => [key, [0, 1, 2].map((i) => mean(key, i))])) : fleet;
+  }
+
+  extendFleet(t, fleet) {
     const times = this.fleet?.time;
-    if (!times || (times.length && delta.t - times.at(-1) < this.state.interval_ms * 0.8)) return;
-    times.push(delta.t);
+    if (!times || (times.length && t - times.at(-1) < this.state.interval_ms * 0.8)) return;
+    times.push(t);
     for (const { key } of this.state.metrics) {
-      const [low, median, high] = delta.fleet[key];
+      const [low, median, high] = fleet[key];
       const own = this.fleet[key];
       own.low.push(low), own.median.push(median), own.high.push(high);
     }
-    while (times.length > 2 && times[0] < delta.t - RANGES[this.range][1]) {
+    while (times.length > 2 && times[0] < t - RANGES[this.range][1]) {
       times.shift();
       for (const { key } of this.state.metrics) Object.values(this.fleet[key]).forEach((column) => column.shift());
     }
@@ -160,7 +175,7 @@ class Overview {
     const more = [h("b", {}, sent), `, ${plural(today.kept_quiet, "oddity", "oddities")} kept quiet`,
       invented ? ` · ${invented} of the ${hosts.length} hosts are simulated` : null];
     if (this.word === "gone") return;
-    if (!hosts.length) return this.head.say("muted", "No host yet", "This machine appears within seconds, others as soon as they send.");
+    if (!hosts.length) return this.head.say("muted", "No host yet", "A host appears with its first sample.");
     if (troubled) {
       const worst = incidents.some((incident) => incident.severity === "critical") ? "critical" : "warning";
       const verb = troubled === 1 ? "needs" : "need";
