@@ -32,12 +32,15 @@ export function mount(root, data) {
     const link = event.target.closest?.("a[href]");
     if (link && !root.contains(link) && !event.ctrlKey && !event.metaKey && link.origin === location.origin && pageAt(link.pathname) === data.page) go(data.page);
   };
+  // the page says itself that the service is gone; Streamlit's own dialog about it would lock it
+  const unlock = setInterval(() => document.querySelector("[data-testid='stDialog'] [aria-label='Close']")?.click(), 1000);
   window.addEventListener("popstate", moved);
   document.addEventListener("click", again, true);
   return () => {
     window.removeEventListener("popstate", moved);
     document.removeEventListener("click", again, true);
     clearTimeout(late);
+    clearInterval(unlock);
     stop();
   };
 }

@@ -29,11 +29,11 @@ class Overview {
     this.app = app;
     this.state = app.state;
     this.range = RANGES[app.query.get("range")] ? app.query.get("range") : "1h";
-    this.metric = this.firstMetric();
     this.hosts = new Map();
     this.pill = livePill();
     this.build();
     this.takeState(this.state);
+    this.metric = this.firstMetric();
     this.stream = new Stream("topic=overview", {
       fleet: (delta) => this.takeDelta(delta),
       incidents: (data) => this.takeIncidents(data.open),
@@ -97,7 +97,9 @@ class Overview {
   }
 
   takeIncidents(open) {
-    this.state.incidents = open;
+    // what is over a limit or silent first, then the newest
+    const rank = (incident) => (incident.severity === "critical" ? 0 : 1);
+    this.state.incidents = [...open].sort((a, b) => rank(a) - rank(b) || b.opened_at - a.opened_at);
     this.drawIncidents();
     this.say();
     this.chart.highlight(this.unusual());
@@ -173,7 +175,7 @@ class Overview {
       `${plural(today.samples, "sample")} checked today`];
     const sent = today.messages_sent ? plural(today.messages_sent, "message") + " sent" : "no message sent";
     const more = [h("b", {}, sent), `, ${plural(today.kept_quiet, "oddity", "oddities")} kept quiet`,
-      invented ? ` · ${invented} of the ${hosts.length} hosts are simulated` : null];
+      invented ? ` · ${invented === hosts.length ? "all" : `${invented} of the ${hosts.length}`} hosts are simulated` : null];
     if (this.word === "gone") return;
     if (!hosts.length) return this.head.say("muted", "No host yet", "A host appears with its first sample.");
     if (troubled) {
@@ -241,7 +243,7 @@ class Overview {
     const { metrics } = this.state;
     const names = { cpu: "CPU, median of hosts", memory: "Memory", disk: "Disk used", disk_io: "Disk I/O busy" };
     this.tileNodes ??= metrics.map(({ key }) => {
-      const parts = { value: h("strong"), tail: h("span", { class: "sim-small" }), spark: h("div", { class: "sim-tile-spark" }) };
+      const parts = { value: h("strong"), tail: h("span", { class: "sim-small", title: "95 % of the hosts are at this or below" }), spark: h("div", { class: "sim-tile-spark" }) };
       const node = h("button", { type: "button", class: "sim-card sim-tile", onclick: () => this.choose({ metric: key }) },
         h("span", { class: "sim-small" }, names[key] ?? key),
         h("span", { class: "sim-tile-number" }, parts.value, h("span", { class: "sim-unit" }, `${THIN}%`), parts.tail), parts.spark);

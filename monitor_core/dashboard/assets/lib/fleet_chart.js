@@ -9,6 +9,8 @@ import { colour, METRIC_COLOUR } from "./theme.js";
 
 const POINTS = 600;
 const MOST_POINTS = 4000;
+const LABEL_PX = 13;
+const LABEL_CHARS = 14;
 
 export class FleetChart {
   constructor(app, hosts) {
@@ -84,16 +86,29 @@ export class FleetChart {
   }
 
   layout() {
-    const labels = this.unusual.map(({ name }) => {
-      const last = this.lastOf(name);
-      return last && { x: last[0], y: last[1], text: name, xanchor: "left", showarrow: false, xshift: 4, font: { color: colour(this.app.root, "critical"), size: 11 } };
-    }).filter(Boolean);
+    const labels = this.labels();
+    const longest = Math.max(0, ...labels.map(({ text }) => text.length));
     return layout(this.app.root, {
       xaxis: { range: this.zoomed ? this.plot.layout.xaxis.range : this.view(), tickformat: tickformat(RANGES[this.range][1]), nticks: this.plot.clientWidth < 480 ? 5 : 8 },
       yaxis: { rangemode: "tozero" },
       annotations: labels,
-      margin: { l: 40, r: 56, t: 8, b: 24 },
+      margin: { l: 40, r: longest ? 20 + 6.5 * longest : 12, t: 8, b: 24 },
     });
+  }
+
+  /** Names at the ends of the lines; those that would lie on each other are moved apart. */
+  labels() {
+    const axis = this.plot._fullLayout?.yaxis;
+    const font = { color: colour(this.app.root, "critical"), size: 11 };
+    let above = -Infinity;
+    return this.unusual.map(({ name }) => ({ name, last: this.lastOf(name) })).filter(({ last }) => last && last[1] !== null)
+      .sort((a, b) => b.last[1] - a.last[1])
+      .map(({ name, last }) => {
+        const at = axis ? axis.d2p(last[1]) : 0;
+        const shown = axis ? Math.max(at, above + LABEL_PX) : 0;
+        above = shown;
+        return { x: last[0], y: last[1], text: name.length > LABEL_CHARS ? `${name.slice(0, LABEL_CHARS - 1)}…` : name, xanchor: "left", showarrow: false, xshift: 4, yshift: at - shown, font };
+      });
   }
 
   lastOf(name) {
@@ -105,6 +120,8 @@ export class FleetChart {
   async react() {
     const Plotly = await plotly();
     await Plotly.react(this.plot, this.traces(), this.layout(), CONFIG);
+    // where the names are in each other's way is known only now
+    if (this.unusual.length > 1) await Plotly.relayout(this.plot, { annotations: this.labels() });
     if (this.listening) return;
     this.listening = true;
     this.plot.on("plotly_relayout", (event) => {
@@ -150,8 +167,7 @@ export class FleetChart {
   async move() {
     if (this.zoomed) return;
     const Plotly = await plotly();
-    const { annotations } = this.layout();
-    await Plotly.relayout(this.plot, { "xaxis.range": this.view(), annotations });
+    await Plotly.relayout(this.plot, { "xaxis.range": this.view(), annotations: this.labels() });
   }
 
   recolour() {

@@ -1,4 +1,5 @@
-// Four charts on one time axis: expected band, line, limit, ribbon of scores, incidents shaded, × where it was anomalous.
+// Four charts on one time axis: expected band, limit, ribbon of scores, incidents shaded, a line that is red while it is
+// anomalous and has an × where that began.
 
 import { h, setText } from "./dom.js";
 import { nothing, RANGES } from "./parts.js";
@@ -9,7 +10,8 @@ import { THIN } from "./format.js";
 const MOST_POINTS = 4000;
 const RIBBON_WIDTH = 600;
 const LINE = 4;
-const MARKS = 5;
+const RED = 5;
+const MARKS = 6;
 
 export class HostCharts {
   constructor(app, name) {
@@ -33,7 +35,7 @@ export class HostCharts {
   async draw(series, range, past, quietly) {
     Object.assign(this, { series, range, past, most: gapOf(series.time) });
     if (!quietly) this.zoomed = false;
-    this.said.replaceChildren(series.time.length ? "" : nothing("No samples in this range.", "A longer range may have some."));
+    this.said.replaceChildren(series.time.length ? "" : nothing("No samples in this range.", this.app.known ? "A longer range may have some." : "They appear here as soon as the first one arrives."));
     const Plotly = await plotly();
     for (const room of this.metrics) {
       room.node.hidden = !series.time.length;
@@ -67,11 +69,14 @@ export class HostCharts {
     const hue = colour(root, METRIC_COLOUR[room.metric.key]);
     const expected = bandOf(this.series.time, own.expected_low, own.expected_high);
     const spread = bucketed ? bandOf(this.series.time, own.min, own.max) : bandOf([], [], []);
-    const marks = anomalies.map((anomalous, i) => (anomalous ? top[i] : null));
+    const red = mean.map((value, i) => (anomalies[i] ? value : null));
+    const marks = top.map((value, i) => (anomalies[i] && !anomalies[i - 1] ? value : null));
+    room.red = Boolean(anomalies.at(-1));
     room.edge = expected.times.length ? { t: expected.times.at(-1), low: expected.low.at(-1) } : null;
     return [
       ...this.band(expected, colour(root, "band")), ...this.band(spread, `${hue}33`),
       { type: "scatter", mode: "lines", x, y: mean, line: { width: 1.75, color: hue }, hovertemplate: `%{y:.1f}${THIN}%<extra></extra>` },
+      { type: "scatter", mode: "lines", x, y: red, hoverinfo: "skip", line: { width: 2, color: colour(root, "critical") } },
       { type: "scatter", mode: "markers", x, y: marks, hoverinfo: "skip", marker: { symbol: "x", size: 6, color: colour(root, "critical") } },
     ];
   }
@@ -153,7 +158,7 @@ export class HostCharts {
     for (const room of this.metrics) {
       if (!room.listening || this.hand.held || this.behind) continue;
       const { x, y } = this.step(room, sample, before);
-      await Plotly.extendTraces(room.plot, { x, y }, [0, 1, LINE, MARKS], MOST_POINTS);
+      await Plotly.extendTraces(room.plot, { x, y }, [0, 1, LINE, RED, MARKS], MOST_POINTS);
       if (!this.zoomed) await this.relayout(Plotly, room, { "xaxis.range": this.window(), "yaxis.range": this.scale(room) });
       this.drawRibbon(room);
       room.plot.dataset.points = room.plot.data[LINE].x.length;
@@ -176,16 +181,19 @@ export class HostCharts {
     while (series.time[0] < from) for (const column of [series.time, series.score, ...own.flatMap(Object.values)]) column.shift();
   }
 
-  /** What a sample adds to the four traces that grow: two edges of the band, line, marks. */
+  /** What a sample adds to the traces that grow: two edges of the band, line, red line, marks. */
   step(room, sample, before) {
     const [value, low, high] = [sample.v[room.index], sample.low[room.index], sample.high[room.index]];
-    const mark = (sample.anomaly >> room.index) & 1 ? value : null;
+    const red = (sample.anomaly >> room.index) & 1 ? value : null;
+    const mark = room.red ? null : red;
+    room.red = red !== null;
     const hole = sample.t - before > this.most;
     const band = bandStep(room.edge, sample.t, low, high, this.most);
     if (band.times.length) room.edge = { t: sample.t, low };
     const edge = band.times.map(local);
     const x = hole ? [local(before + 1), local(sample.t)] : [local(sample.t)];
-    return { x: [edge, edge, x, x], y: [band.low, band.high, hole ? [null, value] : [value], hole ? [null, mark] : [mark]] };
+    const after = (one) => (hole ? [null, one] : [one]);
+    return { x: [edge, edge, x, x, x], y: [band.low, band.high, after(value), after(red), after(mark)] };
   }
 
   /** Draw what arrived while somebody was dragging. */

@@ -27,7 +27,8 @@ export function header(...controls) {
     else title.replaceChildren(...sentence);
     second.replaceChildren(...more.filter((part) => part !== null));
   };
-  return { node, say, tags };
+  const gone = (at) => setText(second, `The service does not answer, no news for ${lasted(Date.now() - at)}; trying again every second.`);
+  return { node, say, gone, tags };
 }
 
 /** What an operator should know on every page; none most of the time. */
