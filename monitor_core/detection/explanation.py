@@ -143,7 +143,7 @@ def title(found: tuple[Evidence, ...], reason: Reason, slowly: Slow = QUIET) -> 
 
 
 def detail(found: tuple[Evidence, ...], slowly: Slow = QUIET, titled: str = "") -> str:
-    """The sentences of the first metric and of the second where it had a part; of the slow channel, what is no title yet."""
+    """The sentence of the first metric, of the second where it had a part, of the slow channel what no title says."""
     parts = [sentence(found[0])]
     if found[1].contribution >= 0.2:
         parts.append(sentence(found[1]))

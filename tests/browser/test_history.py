@@ -145,3 +145,25 @@ def test_the_band_stays_whole_when_samples_come_back_after_a_hole(page, product)
     page.wait_for_function("document.querySelector('.sim-plot-metric').dataset.points")
     found = page.evaluate(COVERED)
     assert (found["covered"], found["hole"]) == (found["known"], False)
+
+
+@pytest.mark.parametrize("path", ["/", "/host", "/host?host={}", "/incidents"])
+def test_long_names_and_kept_notes_fit_a_phone(browser, product, path):
+    name = "ip-10-203-117-42.eu-central-1.compute.internal.production.example.com"
+    cpu = np.full(200, 30.0)
+    cpu[150:] = 97
+    times = (time.time_ns() // 1_000_000 + (np.arange(200) - 200) * STEP_MS).tolist()
+    post(product=product, host=[name] * 200, timestamp=times, cpu=cpu.tolist())
+    found = []
+    while not found:
+        found = requests.get(f"{product.url}/api/v1/incidents?host={name}", timeout=10).json()["incidents"]
+    label = {"label": "never", "note": "why this happens each night " * 5}
+    requests.put(f"{product.url}/api/v1/incidents/{found[0]['id']}/label", json=label, timeout=10).raise_for_status()
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(product.url + path.format(name))
+    page.wait_for_function("document.querySelector('.sim-root')?.innerText.includes('ip-10-203')")
+    page.wait_for_timeout(1000)
+    wide = page.evaluate("document.querySelector('.stMain').scrollWidth")
+    context.close()
+    assert wide <= 390
