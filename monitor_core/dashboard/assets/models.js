@@ -33,8 +33,10 @@ class Models {
     this.empty = h("div");
     const scores = card("How unusual is normal?", h("span", {}, "scores of the last 6 hours, log scale"), this.empty, this.plot);
     const halves = (...parts) => h("div", { class: "sim-halves" }, parts);
-    app.root.append(this.head.node, this.progress, halves(this.champion, this.challenger), halves(scores, this.taught), this.versions,
-      halves(this.history, this.excluded));
+    // shown at once when all of it is known, so that nothing jumps
+    this.rest = [halves(this.champion, this.challenger), halves(scores, this.taught), this.versions, halves(this.history, this.excluded)];
+    this.rest.forEach((part) => (part.hidden = true));
+    app.root.append(this.head.node, this.progress, ...this.rest);
     this.stream = new Stream("topic=models", { job: (job) => this.takeJob(job), incidents: () => {}, notices: (data) => this.app.notices.say(data.notices) },
       (word, at) => this.sayState(word, at), () => this.load());
     this.timer = setInterval(() => this.load(), REFETCH_MS);
@@ -58,6 +60,7 @@ class Models {
     this.drawWhoSpeaks();
     this.drawTaught();
     this.drawVersions();
+    this.rest.forEach((part) => (part.hidden = false));
     await this.drawScores();
   }
 

@@ -34,6 +34,7 @@ class Overview {
     this.build();
     this.takeState(this.state);
     this.metric = this.firstMetric();
+    this.drawTiles();
     this.stream = new Stream("topic=overview", {
       fleet: (delta) => this.takeDelta(delta),
       incidents: (data) => this.takeIncidents(data.open),
@@ -239,7 +240,6 @@ class Overview {
   }
 
   drawTiles() {
-    if (!this.fleet) return;
     const { metrics } = this.state;
     const names = { cpu: "CPU, median of hosts", memory: "Memory", disk: "Disk used", disk_io: "Disk I/O busy" };
     this.tileNodes ??= metrics.map(({ key }) => {
@@ -250,6 +250,8 @@ class Overview {
       return { key, node, ...parts };
     });
     if (!this.tiles.children.length) this.tiles.append(...this.tileNodes.map((tile) => tile.node));
+    // their room is there before their figures are
+    if (!this.fleet) return;
     for (const tile of this.tileNodes) {
       const own = this.fleet[tile.key];
       const now = own.median.findLast((value) => value !== null);
