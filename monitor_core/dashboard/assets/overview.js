@@ -74,6 +74,7 @@ class Overview {
   async loadFleet() {
     this.fleet = await get(`/api/fleet?range=${this.range}`).catch(() => this.fleet);
     this.step = usualStep(this.fleet?.time ?? []);
+    this.end = this.fleet && Object.fromEntries(this.state.metrics.map(({ key }) => [key, ["low", "median", "high"].map((name) => this.fleet[key][name].at(-1))]));
     this.drawTiles();
     await this.chart.draw(this.fleet, this.metric, this.range, this.unusual());
   }
@@ -124,14 +125,18 @@ class Overview {
 
   /** Means over one step of what is shown, so that live points go on as the stretch before them, which is means too. */
   smooth({ t, fleet }) {
-    const times = this.fleet?.time ?? [];
     const step = this.step ?? 0;
+    this.first ??= t;
+    // until a whole step has been seen, the last mean that was fetched stands for the rest of it
+    const seen = step ? Math.min(1, (t - this.first + this.state.interval_ms) / step) : 1;
     this.recent = [...(this.recent ?? []), { t, fleet }].filter((one) => one.t > t - step || one.t === t);
     const mean = (key, i) => {
       const there = this.recent.map((one) => one.fleet[key][i]).filter((value) => value !== null);
-      return there.length ? there.reduce((sum, value) => sum + value, 0) / there.length : null;
+      if (!there.length) return null;
+      const own = there.reduce((sum, value) => sum + value, 0) / there.length;
+      return seen * own + (1 - seen) * (this.end?.[key][i] ?? own);
     };
-    return times.length ? Object.fromEntries(Object.keys(fleet).map((key) => [key, [0, 1, 2].map((i) => mean(key, i))])) : fleet;
+    return this.fleet?.time.length ? Object.fromEntries(Object.keys(fleet).map((key) => [key, [0, 1, 2].map((i) => mean(key, i))])) : fleet;
   }
 
   extendFleet(t, fleet) {
