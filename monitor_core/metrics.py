@@ -16,8 +16,8 @@ import numpy.typing as npt
 class Metric:
     """One measurable quantity of a host; `limit` is the default static threshold (None: no limit).
 
-    `fills`: it is a stock that runs full, so that a steady climb has an end in time. `breath`: the share of the range by
-    which it moves without anybody wondering; what it fills moves less by itself than what it does.
+    `fills`: it is a stock that runs full, so that a steady climb has an end in time. `breath`: the share of the range
+    that counts as one scale at least, because a metric moves so far without anybody wondering; a stock moves less.
     """
 
     key: str

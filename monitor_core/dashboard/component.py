@@ -6,8 +6,6 @@ assets/, plain ES modules served by our own origin.
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from monitor_core import __version__
@@ -21,35 +19,19 @@ export default function (component) {{
   let stop = () => {{}};
   let gone = false;
   import(new URL("/assets/main.js?v={__version__}", location.origin).href).then((main) => {{
-    if (!gone) stop = main.mount(root, component.data, (to) => component.setTriggerValue("navigate", to));
+    if (!gone) stop = main.mount(root, component.data);
   }}, () => {{ root.textContent = "The service does not answer. Reload this page when it is back."; }});
   return () => {{ gone = true; delete root.dataset.mounted; stop(); }};
 }}
 """
 
-PAGES = {
-    "overview": "pages/overview.py",
-    "host": "pages/host.py",
-    "incidents": "pages/incidents.py",
-    "models": "pages/models.py",
-    "system_health": "pages/system_health.py",
-}
 
-
-def live_page(page: str, **choice: str | None) -> None:
-    """Mount the page's component; `choice` is what the address asked for (host, range, …)."""
+def live_page(page: str) -> None:
+    """Mount the page's component. What the address asks for it reads itself, also when that changes without a run."""
     component = st.components.v2.component(
         f"monitor_{page}",
         html='<link rel="stylesheet" href="/assets/style.css"><div class="sim-root" role="main"></div>',
         js=_LOADER,
         isolate_styles=False,
     )
-    result = component(key=f"page-{page}", data={"page": page, **choice}, on_navigate_change=lambda: None)
-    follow(result.get("navigate"))
-
-
-def follow(wanted: Any) -> None:
-    """Go to another page without a reload when somebody clicked a link to it."""
-    if wanted and wanted.get("page") in PAGES:
-        parameters = {key: str(value) for key, value in wanted.get("params", {}).items()}
-        st.switch_page(PAGES[wanted["page"]], query_params=parameters)
+    component(key=f"page-{page}", data={"page": page})

@@ -52,7 +52,7 @@ def sentence(item: Evidence) -> str:
         return f"{label} is missing"
     text = f"{label} {_percent(item.value)}"
     if item.expected_low is None or item.expected_high is None:
-        return text
+        return f"{text}, what is usual is not known yet"
     band = f"{item.expected_low:.0f}–{_percent(item.expected_high)}"
     if item.value > item.expected_high:
         return f"{text}, expected {band}: {_points(item.value - item.expected_high)} above"
@@ -142,12 +142,12 @@ def title(found: tuple[Evidence, ...], reason: Reason, slowly: Slow = QUIET) -> 
     return f"{label} and {BY_KEY[found[1].metric].label} are an unusual pair"
 
 
-def detail(found: tuple[Evidence, ...], slowly: Slow = QUIET) -> str:
-    """The sentence of the first metric, of the second where it had a part, and what the slow channel says."""
+def detail(found: tuple[Evidence, ...], slowly: Slow = QUIET, titled: str = "") -> str:
+    """The sentence of the first metric, of the second where it had a part, of the slow channel what no title says."""
     parts = [sentence(found[0])]
     if found[1].contribution >= 0.2:
         parts.append(sentence(found[1]))
-    parts += [said for said in (slowly.trend, slowly.stuck) if said]
+    parts += [said for said in (slowly.trend, slowly.stuck) if said and said != titled]
     return ". ".join(parts) + "."
 
 

@@ -179,6 +179,7 @@ class Desk:
         found = explanation.evidence(batch.frame.values, batch.scores, limits, row)
         slowly = explanation.slow(batch.frame.values, batch.scores, row)
         score = float(batch.scores.score[row])
+        title = explanation.title(found, move.reason, slowly)
         draft = Incident(
             id=0,
             host=host,
@@ -187,8 +188,8 @@ class Desk:
             severity=move.severity,
             reason=move.reason,
             opened_at=int(batch.frame.time[row]),
-            title=explanation.title(found, move.reason, slowly),
-            detail=explanation.detail(found, slowly),
+            title=title,
+            detail=explanation.detail(found, slowly, title),
             score=score,
             peak_score=score,
             model_version=batch.scores.model_version,

@@ -153,18 +153,19 @@ def _stages(service: Service, store_name: str) -> list[dict[str, Any]]:
     sent = sum(service.state.outbox_count(s.delivery.name, counters.day_start()).sent_today for s in service.senders)
     storing_ok = service.storing.away is None
     judging_ok = service.pipeline.last_error is None
-    step_time = f"{counters.score_ms.latest():.1f} ms a step"
+    step_time = f"{_figure(counters.score_ms.latest())} ms a step"
+    commit_time = f"{_figure(counters.commit_ms.latest())} ms"
     quiet = f"{counters.kept_quiet_today} kept quiet today"
     steps: list[tuple[str, str, bool, str, str, Gauge]] = [
         (
             "received",
             "Received",
             True,
-            f"{sum(received) / 60:.1f} /s",
+            f"{_figure(sum(received) / 60)} /s",
             f"{counters.rejected_total} refused",
             counters.received,
         ),
-        ("journal", "Journal", True, f"{counters.commit_ms.latest():.1f} ms", "written, fsynced", counters.commit_ms),
+        ("journal", "Journal", True, commit_time, "written, fsynced", counters.commit_ms),
         ("scored", "Scored", judging_ok, step_time, f"{hosts} hosts", counters.score_ms),
         ("stored", "Stored", storing_ok, f"backlog {backlog.samples:,}", store_name, counters.stored),
         ("decided", "Decided", True, f"{len(service.judge.desk.open)} open", quiet, counters.decided),
@@ -172,6 +173,11 @@ def _stages(service: Service, store_name: str) -> list[dict[str, Any]]:
     ]
     names = ("key", "label", "ok", "value", "detail", "history")
     return [dict(zip(names, (*step[:5], step[5].history()), strict=True)) for step in steps]
+
+
+def _figure(value: float) -> str:
+    """No more digits than matter: 4,884, 545, 6.9, 0."""
+    return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
 
 
 def store_view(service: Service, store: StoreHealth) -> dict[str, Any]:
@@ -215,7 +221,10 @@ def _jobs(service: Service) -> list[dict[str, Any]]:
 def _channel(service: Service, sender: Any) -> dict[str, Any]:
     health = sender.delivery.health()
     counts = service.state.outbox_count(sender.delivery.name, service.counters.day_start())
-    detail = "never used" if health.last_success_at is None else f"ok, {(health.last_latency_ms or 0) / 1000:.1f} s"
+    took = (health.last_latency_ms or 0) / 1000
+    detail = (
+        "not used since the start" if health.last_success_at is None else f"ok, {took:.1f} s" if took >= 0.1 else "ok"
+    )
     return {
         "name": sender.delivery.name,
         "ok": health.last_error is None,

@@ -12,7 +12,6 @@ from fastapi.responses import Response
 
 from monitor_core.detection import comparison
 from monitor_core.detection.model_registry import ModelDamaged, ModelInfo
-from monitor_core.service import views
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service
 from monitor_core.service.excluded import TooManyExcluded
@@ -22,7 +21,6 @@ from monitor_core.service.original_api import host_name, json, when
 from monitor_core.service.score_spread import HOUR_MS, HOURS
 from monitor_core.service.v1_api import hosts_view
 
-DAY_MS = 86_400_000
 MAX_WHY = 200
 SPOKEN_SHOWN = 20
 
@@ -161,8 +159,8 @@ def _taught_view(host: dict[str, Any]) -> dict[str, Any]:
         "host": host["name"],
         "simulated": host["simulated"],
         "history_ms": host["history_ms"],
-        "stage": views.stage_of(host["warm"], host["history_ms"]),
-        "progress": host["warm"] if host["warm"] < 1 else min(1.0, host["history_ms"] / (7 * DAY_MS)),
+        "stage": host["stage"],
+        "progress": host["stage_progress"],
     }
 
 

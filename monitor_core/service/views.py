@@ -17,8 +17,6 @@ from monitor_core.service.live import Live
 from monitor_core.storage.state import KnownHost, TimelineEvent
 from monitor_core.storage.timeseries import Series
 
-DAY_MS = 86_400_000
-
 
 def metrics_view(limits: Sequence[float | None]) -> list[dict[str, Any]]:
     """The catalogue, with the limits that hold by default."""
@@ -59,15 +57,6 @@ def hosts_view(
         }
         for i, name in enumerate(names)
     ]
-
-
-def stage_of(warm: float, history_ms: int) -> str:
-    """What a host has taught the detectors so far."""
-    if warm < 1:
-        return "warming up"
-    if history_ms < DAY_MS:
-        return "knows its level"
-    return "knows its day" if history_ms < 7 * DAY_MS else "knows its week"
 
 
 def incident_view(incident: Incident) -> dict[str, Any]:

@@ -132,11 +132,13 @@ def test_every_page_fits_a_phone(browser, product, path):
     context.close()
 
 
-def test_the_page_says_when_the_service_is_gone_and_when_it_is_back(page, product):
+def test_the_page_says_when_the_service_is_gone_and_goes_where_somebody_clicked_when_it_is_back(page, product):
     page.goto(product.url)
     page.wait_for_selector(".sim-pill[data-state='live']")
     product.stop()
     page.wait_for_selector("h1:has-text('No news for')")
     assert page.locator(".sim-tile").count() == 4
+    page.locator(".sim-cell").first.click()
     product.start()
+    page.wait_for_selector("h1:has-text('Hosts /')")
     page.wait_for_selector(".sim-pill[data-state='live']")

@@ -34,6 +34,7 @@ const rangeBackTo = (from) => (from ? Object.keys(RANGES).find((key) => RANGES[k
 class Host {
   constructor(app, name) {
     Object.assign(this, { app, name, host: app.state.hosts.find((host) => host.name === name) });
+    app.known = Boolean(this.host);
     this.range = RANGES[app.query.get("range")] ? app.query.get("range") : rangeBackTo(Number(app.query.get("from")));
     this.incidents = app.state.incidents.filter((incident) => incident.host === name);
     this.labels = Object.fromEntries(app.state.metrics.map((metric) => [metric.key, metric.label]));
@@ -42,9 +43,10 @@ class Host {
     this.csv = h("a", { class: "sim-button", download: `${name}.csv` }, "CSV");
     this.head = header(this.pill.node, picker, this.csv);
     this.charts = new HostCharts(app, name);
-    this.side = h("div", { class: "sim-side" });
+    [this.side, this.later] = [h("div", { class: "sim-side" }), h("div", { class: "sim-later" })];
+    this.charts.node.classList.add("sim-beside");
     this.learning = h("div");
-    app.root.append(this.head.node, this.learning, h("div", { class: "sim-columns" }, this.charts.node, this.side));
+    app.root.append(this.head.node, this.learning, h("div", { class: "sim-columns" }, this.charts.node, this.side, this.later));
     this.stream = new Stream(`host=${encodeURIComponent(name)}`, {
       sample: (sample) => this.take(sample),
       incidents: (data) => this.takeIncidents(data.open),
@@ -63,12 +65,14 @@ class Host {
     this.drawSide();
     await this.loadSeries();
     const [from, to] = ["from", "to"].map((key) => Number(this.app.query.get(key)));
-    if (from && to >= from) await this.charts.look(from, to);
+    const [left, right] = (this.app.query.get("zoom") ?? "").split("-").map(Number);
+    if (left && right > left) await this.charts.zoom(left, right);
+    else if (from && to >= from) await this.charts.look(from, to);
   }
 
   async choose(range) {
     this.range = range;
-    this.app.remember({ range, from: null, to: null });
+    this.app.remember({ range, zoom: null, from: null, to: null });
     this.schedule();
     await this.loadSeries();
   }
@@ -126,7 +130,7 @@ class Host {
   say() {
     const title = [h("span", { class: "sim-muted" }, link(this.app, "host", {}, "Hosts"), " / "), this.name];
     if (!this.host) {
-      this.head.say(null, title, "Nothing is known about a host of this name.");
+      this.head.say(null, title, "Nothing has arrived from a host of this name.");
       return;
     }
     const { host } = this;
@@ -166,17 +170,16 @@ class Host {
     const behind = this.host?.last ? Math.max(0, (this.stream.now() - this.host.last) / 1000).toFixed(1) : null;
     const quiet = this.host?.last && this.stream.now() - this.host.last > Math.max(15_000, 5 * (this.host.gap_ms ?? 0));
     this.pill.say(word === "live" && quiet ? "stale" : word, word === "live" ? behind : null);
-    const second = this.head.node.querySelector(".sim-second");
-    if (word === "gone") setText(second, `The service does not answer, no news for ${lasted(Date.now() - at)}; trying again every second.`);
+    if (word === "gone") this.head.gone(at);
     else this.say();
   }
 
   drawSide() {
     const key = [this.incidents.map((i) => [i.id, i.state, i.severity, i.title, i.label]), this.log?.map((i) => [i.id, i.state, i.label]), this.labelled, this.budget && [this.budget.threshold, this.budget.spent, this.budget.knows]];
-    show(this.side, key, () => [
-      this.incidents.map((incident) => this.openIncident(incident)),
+    show(this.side, key, () => this.incidents.map((incident) => this.openIncident(incident)));
+    show(this.later, key, () => [
       this.quietCard(),
-      this.earlier(),
+      this.host ? this.earlier() : null,
       budgetCard(this.budget, this.stream.now()),
       this.forgetCard(),
     ]);

@@ -15,7 +15,7 @@ const WIDE = new Set(["disk", "disk_io", "stage", "last"]);
 export async function drawTable(app) {
   const pill = livePill();
   const head = header(pill.node);
-  const body = h("section", { class: "sim-card sim-scroll" });
+  const body = h("section", { class: "sim-card sim-scroll sim-flush" });
   app.root.append(head.node, body);
   const hosts = new Map(app.state.hosts.map((host) => [host.name, host]));
   const view = { by: "state", down: true };
@@ -25,7 +25,10 @@ export async function drawTable(app) {
     redraw();
   };
   const refetch = async () => (await get("/api/v1/hosts")).hosts.forEach((host) => hosts.set(host.name, host));
-  const stream = new Stream("topic=overview", { fleet: take, notices: (data) => app.notices.say(data.notices) }, (word) => pill.say(word, null), () => refetch().then(redraw, () => {}));
+  const stream = new Stream("topic=overview", { fleet: take, notices: (data) => app.notices.say(data.notices) }, (word, at) => {
+    pill.say(word, null);
+    if (word === "gone") head.gone(at);
+  }, () => refetch().then(redraw, () => {}));
   const stages = setInterval(() => refetch().then(redraw, () => {}), STAGES_MS);
   app.onStop(() => {
     clearInterval(stages);
@@ -38,8 +41,8 @@ function drawRows(app, head, body, hosts, view, now, redraw) {
   const rows = [...hosts.values()].sort((a, b) => compare(a, b, view.by) || a.name.localeCompare(b.name));
   if (!view.down) rows.reverse();
   const troubled = rows.filter((host) => RANK[host.state] < 3).length;
-  head.say(null, rows.length ? plural(rows.length, "host") : "No host yet", troubled ? `${troubled} of them ${troubled === 1 ? "needs" : "need"} attention` : "Nothing unusual on any of them");
-  if (!rows.length) return show(body, "none", () => nothing("No host yet.", "This machine appears within seconds; others as soon as they send."));
+  head.say(null, rows.length ? plural(rows.length, "host") : "No host yet", troubled ? `${troubled} of them ${troubled === 1 ? "needs" : "need"} attention` : rows.length ? "Nothing unusual on any of them" : "");
+  if (!rows.length) return show(body, "none", () => h("div", { class: "sim-inset" }, nothing("No host yet.", "A host appears with its first sample.")));
   const key = [view, rows.map((host) => [host.name, host.state, host.stage, host.values.map((v) => v && Math.round(v)), Math.round(host.score * 100)]), Math.round(now() / 5000)];
   return show(body, key, () => h("table", { class: "sim-table" },
     h("thead", {}, h("tr", {}, COLUMNS.map(([by, label]) => h("th", { class: cellClass(by) }, h("button", { type: "button", onclick: () => { view.down = view.by === by ? !view.down : true; view.by = by; redraw(); } }, label))))),
@@ -59,7 +62,10 @@ function compare(a, b, by) {
 
 const STAGES = ["limits only", "learning the last hour", "forest", "knows its days"];
 const stageRank = (host) => STAGES.indexOf(host.stage) + host.stage_progress;
-const learned = (host) => (host.stage_progress < 1 ? `${host.stage} · ${percent(host.stage_progress * 100)}` : host.stage);
+const learned = (host) => {
+  if (host.stage_progress < 1) return `${host.stage} · ${percent(host.stage_progress * 100)}`;
+  return host.stage === STAGES[1] ? "waits for the first training" : host.stage;
+};
 
 function row(app, host, now) {
   const cells = host.values.map((value, i) => h("td", { class: `sim-right ${i > 1 ? "sim-wide" : ""}` }, percent(value)));

@@ -4,7 +4,7 @@ import { get, post } from "./lib/api.js";
 import { h, show } from "./lib/dom.js";
 import { clock, day, lasted, plural } from "./lib/format.js";
 import { labelCard, labelOptions, labelTags, tallyCard } from "./lib/labels.js";
-import { began, button, card, counterfactual, header, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, stateTone, stateWord, tag } from "./lib/parts.js";
+import { address, began, button, card, counterfactual, header, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, stateTone, stateWord, tag } from "./lib/parts.js";
 import { Stream } from "./lib/stream.js";
 
 const LANES = 12;
@@ -13,6 +13,19 @@ export async function draw(app) {
   const page = new Incidents(app);
   app.onStop(() => page.stream.close());
   await page.load();
+}
+
+/** What weighs more is drawn later, over the rest. */
+const byWeight = (a, b) => (a.severity === "critical") - (b.severity === "critical") || a.opened_at - b.opened_at;
+
+/** Full hours or midnights, a few of them, none so near to the right that it meets "now". */
+function roundTimes(start, now, range) {
+  const step = { "24h": 4, "7d": 24, "30d": 120 }[range];
+  const at = new Date(start);
+  at.setHours(range === "24h" ? Math.ceil((at.getHours() + 1) / step) * step : 24, 0, 0, 0);
+  const found = [];
+  for (; +at < now - 0.07 * (now - start); at.setHours(at.getHours() + step)) found.push(+at);
+  return found;
 }
 
 class Incidents {
@@ -31,7 +44,7 @@ class Incidents {
       this.select("host", Object.fromEntries([["", "Any host"], ...app.state.hosts.map(({ name }) => [name, name])])), this.select("label", labelOptions), this.csv, this.anomalies);
     [this.lanes, this.log, this.detail, this.tally] = [h("div"), h("div", { class: "sim-beside" }), h("div", { class: "sim-side" }), h("div")];
     app.root.append(this.head.node, this.lanes, h("div", { class: "sim-columns" }, this.log, this.detail, this.tally));
-    this.stream = new Stream("topic=incidents", { incidents: () => this.load(), notices: (data) => this.app.notices.say(data.notices) }, (word) => this.sayState(word), () => this.load());
+    this.stream = new Stream("topic=incidents", { incidents: () => this.load(), notices: (data) => this.app.notices.say(data.notices) }, (word, at) => this.sayState(word, at), () => this.load());
   }
 
   select(name, options) {
@@ -39,9 +52,10 @@ class Incidents {
     return h("select", { "aria-label": name, onchange: (event) => this.choose({ [name]: event.target.value }) }, items);
   }
 
-  sayState(word) {
+  sayState(word, at) {
     // incidents are rare: no news for a while is not stale
     this.pill.say(word === "stale" ? "live" : word, null);
+    if (word === "gone") this.head.gone(at);
   }
 
   async choose(choice) {
@@ -95,19 +109,22 @@ class Incidents {
     const span = now - start;
     const hosts = [...new Set(this.rows.map((incident) => incident.host))].slice(0, LANES);
     const left = (at) => `${Math.max(0, ((at - start) / span) * 100)}%`;
+    // not even the narrowest bar sticks out on the right
+    const within = (at) => `min(${left(at)}, calc(100% - 6px))`;
     const mark = (incident) => {
       const until = incident.resolved_at ?? now;
       const width = `${((Math.min(until, now) - Math.max(incident.opened_at, start)) / span) * 100}%`;
       return h("button", {
-        type: "button", style: { left: left(incident.opened_at), width }, "data-tone": incident.severity, "data-quiet": !incident.told,
+        type: "button", style: { left: within(incident.opened_at), width }, "data-tone": incident.severity, "data-quiet": !incident.told,
         title: `${incident.title} · ${lasted(until - incident.opened_at)}`, "aria-label": `${incident.host}: ${incident.title}`, onclick: () => this.pick(incident.id),
       });
     };
-    const labels = [0, 1, 2, 3, 4, 5].map((i) => (i === 5 ? "now" : this.range === "24h" ? clock(start + (span * i) / 5) : day(start + (span * i) / 5)));
+    const ticks = roundTimes(start, now, this.range).map((at) => h("span", { style: { left: left(at) } }, this.range === "24h" ? clock(at) : day(at)));
+    const others = new Set(this.rows.map((incident) => incident.host)).size - hosts.length;
     show(this.lanes, [this.range, this.rows.map((i) => [i.id, i.state]), Math.round(now / 30_000)], () =>
       card("Who and when", "a bar is an incident; striped ones were told to nobody",
-        hosts.length ? [hosts.map((host) => h("div", { class: "sim-lane" }, h("span", {}, host), h("div", { class: "sim-lane-track" }, this.rows.filter((i) => i.host === host).map(mark)))),
-          h("div", { class: "sim-axis" }, labels.map((text) => h("span", {}, text)))] : nothing("No incident in this range.", this.label || this.state || this.host ? "None that fits what was chosen above." : "Everything that is measured was as expected.")));
+        hosts.length ? [hosts.map((host) => h("div", { class: "sim-lane" }, h("span", { title: host }, host), h("div", { class: "sim-lane-track" }, this.rows.filter((i) => i.host === host).sort(byWeight).map(mark)))),
+          h("div", { class: "sim-axis" }, ticks, h("span", {}, "now")), others > 0 && h("p", { class: "sim-small" }, `and ${plural(others, "host")} more in the log below`)] : nothing("No incident in this range.", this.label || this.state || this.host ? "None that fits what was chosen above." : "Everything that is measured was as expected.")));
   }
 
   drawLog() {
@@ -116,7 +133,7 @@ class Incidents {
       if (!this.rows.length) return [];
       const head = h("tr", {}, ["No.", "State", "Host", "What"].map((text) => h("th", {}, text)),
         h("th", { class: "sim-right sim-wide" }, "Score"), h("th", { class: "sim-wide" }, "Since"), h("th", { class: "sim-right" }, "Lasted"));
-      return h("section", { class: "sim-card sim-scroll" }, h("table", { class: "sim-table sim-log" }, h("thead", {}, head), h("tbody", {}, this.rows.map((incident) => this.row(incident, now)))));
+      return h("section", { class: "sim-card sim-scroll sim-flush" }, h("table", { class: "sim-table sim-log" }, h("thead", {}, head), h("tbody", {}, this.rows.map((incident) => this.row(incident, now)))));
     });
   }
 
@@ -124,10 +141,20 @@ class Incidents {
     return h("tr", { "data-link": true, "aria-selected": String(incident.id === this.chosen), onclick: (event) => event.target.closest("a") || this.pick(incident.id) },
       h("td", { class: "sim-muted" }, String(incident.id)), h("td", {}, tag(stateWord(incident), stateTone(incident))),
       h("td", {}, h("b", {}, link(this.app, "host", { host: incident.host }, incident.host))),
-      h("td", {}, incident.title, " ", simulatedTag(incident.simulated), labelTags(incident), incident.note ? h("div", { class: "sim-small" }, incident.note) : null),
+      h("td", {}, this.title(incident), " ", simulatedTag(incident.simulated), labelTags(incident), incident.note ? h("div", { class: "sim-small" }, incident.note) : null),
       h("td", { class: "sim-right sim-wide" }, incident.kind === "silent" ? "—" : incident.peak_score.toFixed(2)),
       h("td", { class: "sim-wide sim-muted" }, since(incident.opened_at, now)),
       h("td", { class: "sim-right sim-muted" }, lasted((incident.resolved_at ?? now) - incident.opened_at)));
+  }
+
+  /** The row is for the mouse; the title is for the keyboard too, and for a new tab. */
+  title(incident) {
+    const follow = (event) => {
+      if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+      event.preventDefault();
+      this.pick(incident.id);
+    };
+    return h("a", { href: address("incidents", { incident: incident.id, range: this.range }), onclick: follow }, incident.title);
   }
 
   async pick(id) {

@@ -2,32 +2,73 @@
 
 import { Failure, get, post } from "./lib/api.js";
 import { h } from "./lib/dom.js";
-import { noticeBar, nothing } from "./lib/parts.js";
+import { address, noticeBar, nothing } from "./lib/parts.js";
 import { followTheme } from "./lib/theme.js";
 
 const MODULES = {
   overview: "./overview.js", host: "./host.js", incidents: "./incidents.js", models: "./models.js", system_health: "./system.js",
 };
 
-/** Draw the page into `root`; returns a function that ends it. */
-export function mount(root, data, navigate) {
-  const stops = [];
-  const app = {
-    root,
-    data,
-    query: new URLSearchParams(location.search),
-    go: (page, params = {}) => navigate({ page, params, at: Date.now() }),
-    remember: (params) => remember(app, params),
-    onStop: (stop) => stops.push(stop),
-    onTheme: () => {},
+const FOLLOW_MS = 1500;
+
+/** Draw the page into `root`, and again when the address asks for something else on it; returns a function that ends it. */
+export function mount(root, data) {
+  let app = open(root, data);
+  let late = null;
+  const stop = () => app.stops.splice(0).forEach((each) => each());
+  const moved = () => {
+    clearTimeout(late);
+    if (pageAt(location.pathname) !== data.page) {
+      // the next page is Streamlit's to bring; while its server is away it forgets that somebody asked
+      late = setTimeout(() => window.dispatchEvent(new PopStateEvent("popstate")), FOLLOW_MS);
+    } else if (location.search.slice(1) !== app.query.toString()) {
+      stop();
+      document.querySelector(".stMain")?.scrollTo(0, 0);
+      app = open(root, data);
+    }
   };
-  stops.push(followTheme(root, () => app.onTheme()));
-  start(app).catch((error) => root.replaceChildren(nothing("This page could not be drawn.", error.message)));
-  return () => stops.forEach((stop) => stop());
+  // the navigation's link to the page that is shown (Hosts, on a host's page) would only run it again
+  const again = (event) => {
+    const link = event.target.closest?.("a[href]");
+    if (link && !root.contains(link) && !event.ctrlKey && !event.metaKey && link.origin === location.origin && pageAt(link.pathname) === data.page) go(data.page);
+  };
+  // the page says itself that the service is gone; Streamlit's own dialog about it would lock it
+  const unlock = setInterval(() => document.querySelector("[data-testid='stDialog'] [aria-label='Close']")?.click(), 1000);
+  window.addEventListener("popstate", moved);
+  document.addEventListener("click", again, true);
+  return () => {
+    window.removeEventListener("popstate", moved);
+    document.removeEventListener("click", again, true);
+    clearTimeout(late);
+    clearInterval(unlock);
+    stop();
+  };
 }
 
-/** Keep a choice in the address, so that a reload and a link show the same. */
+const pageAt = (path) => path.replaceAll("/", "") || "overview";
+
+function open(root, data) {
+  const app = { root, data, stops: [], query: new URLSearchParams(location.search), go, onTheme: () => {} };
+  app.remember = (params) => remember(app, params);
+  app.onStop = (stop) => app.stops.push(stop);
+  app.onStop(() => (app.ended = true));
+  app.onStop(followTheme(root, () => app.onTheme()));
+  delete root.dataset.empty;
+  start(app).catch((error) => app.ended || root.replaceChildren(nothing("This page could not be drawn.", error.message)));
+  return app;
+}
+
+/** Go to a page as the browser's own Back would: one entry in the history, whose address says all that is shown. */
+function go(page, params = {}) {
+  const href = address(page, params);
+  if (href === location.pathname + location.search) return;
+  history.pushState({}, "", href);
+  window.dispatchEvent(new PopStateEvent("popstate"));
+}
+
+/** Keep a choice in the address, so that a reload, a link and Back show the same. */
 function remember(app, params) {
+  if (app.ended) return;
   for (const [key, value] of Object.entries(params)) value === null ? app.query.delete(key) : app.query.set(key, value);
   const query = app.query.toString();
   history.replaceState(history.state, "", query ? `${location.pathname}?${query}` : location.pathname);
@@ -36,6 +77,7 @@ function remember(app, params) {
 async function start(app) {
   let state = null;
   while (!state) {
+    if (app.ended) return;
     try {
       state = await get("/api/state");
     } catch (error) {
@@ -46,6 +88,7 @@ async function start(app) {
   }
   app.state = state;
   const page = await import(MODULES[app.data.page]);
+  if (app.ended) return;
   app.root.replaceChildren();
   app.notices = noticeBar();
   const drawn = page.draw(app);

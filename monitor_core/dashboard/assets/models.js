@@ -4,13 +4,14 @@ import { get, post } from "./lib/api.js";
 import { challengerCard, championCard, excludedCard, historyCard } from "./lib/champion.js";
 import { h, show } from "./lib/dom.js";
 import { absolute, lasted, moment, number, plural } from "./lib/format.js";
-import { bar, button, card, header, livePill, nothing, simulatedTag, since, tag } from "./lib/parts.js";
+import { bar, button, card, header, link, livePill, nothing, simulatedTag, since, tag } from "./lib/parts.js";
 import { CONFIG, layout, plotly } from "./lib/plot.js";
 import { Stream } from "./lib/stream.js";
 import { colour } from "./lib/theme.js";
 
 const STEPS = ["reading", "features", "fitting", "comparing", "ready"];
 const REFETCH_MS = 30_000;
+const TAUGHT = 7;
 
 export async function draw(app) {
   const page = new Models(app);
@@ -28,16 +29,23 @@ class Models {
     this.head = header(this.pill.node, ask, this.retrain);
     [this.progress, this.taught, this.versions] = [h("div", { "aria-live": "polite" }), h("div"), h("div")];
     [this.champion, this.challenger, this.history, this.excluded] = [h("div"), h("div"), h("div"), h("div")];
-    this.plot = h("div", { class: "sim-plot", style: { height: "240px" } });
+    this.plot = h("div", { class: "sim-plot" });
     this.empty = h("div");
     const scores = card("How unusual is normal?", h("span", { title: "What is unusual for a real host says its own threshold, by its alert budget" }, "scores of the last 6 hours, log scale"), this.empty, this.plot);
     const halves = (...parts) => h("div", { class: "sim-halves" }, parts);
-    app.root.append(this.head.node, this.progress, halves(this.champion, this.challenger), halves(scores, this.taught), this.versions,
-      halves(this.history, this.excluded));
+    // shown at once when all of it is known, so that nothing jumps
+    this.rest = [halves(this.champion, this.challenger), halves(scores, this.taught), this.versions, halves(this.history, this.excluded)];
+    this.rest.forEach((part) => (part.hidden = true));
+    app.root.append(this.head.node, this.progress, ...this.rest);
     this.stream = new Stream("topic=models", { job: (job) => this.takeJob(job), incidents: () => {}, notices: (data) => this.app.notices.say(data.notices) },
-      (word) => this.pill.say(word === "stale" ? "live" : word, null), () => this.load());
+      (word, at) => this.sayState(word, at), () => this.load());
     this.timer = setInterval(() => this.load(), REFETCH_MS);
     app.onTheme = () => this.model && this.drawScores();
+  }
+
+  sayState(word, at) {
+    this.pill.say(word === "stale" ? "live" : word, null);
+    if (word === "gone") this.head.gone(at);
   }
 
   async load() {
@@ -52,6 +60,7 @@ class Models {
     this.drawWhoSpeaks();
     this.drawTaught();
     this.drawVersions();
+    this.rest.forEach((part) => (part.hidden = false));
     await this.drawScores();
   }
 
@@ -110,11 +119,11 @@ class Models {
   drawTaught() {
     const rows = this.model.training_data;
     show(this.taught, rows.map((row) => [row.host, row.stage, Math.round(row.progress * 100)]), () => card("What each host has taught", null,
-      rows.length ? h("table", { class: "sim-table" }, h("tbody", {}, rows.slice(0, 12).map((row) => h("tr", {},
+      rows.length ? h("table", { class: "sim-table" }, h("tbody", {}, rows.slice(0, TAUGHT).map((row) => h("tr", {},
         h("td", {}, h("b", {}, row.host), " ", simulatedTag(row.simulated)), h("td", { class: "sim-muted" }, row.stage),
-        h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(row.progress, row.stage === "warming up" ? "warning" : "ok")),
+        h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(row.progress, row.stage === "limits only" ? "warning" : "ok")),
         h("td", { class: "sim-right sim-muted" }, lasted(row.history_ms)))))) : nothing("No host yet."),
-      rows.length > 12 ? h("p", { class: "sim-small" }, `and ${rows.length - 12} more`) : null));
+      rows.length > TAUGHT ? h("p", { class: "sim-small" }, link(this.app, "host", {}, `and ${rows.length - TAUGHT} more`)) : null));
   }
 
   drawVersions() {
@@ -160,7 +169,7 @@ class Models {
     await Plotly.react(this.plot, [trace], layout(root, {
       hovermode: "closest", bargap: 0.12,
       xaxis: { type: "linear", range: [0, 1], nticks: 6, hoverformat: ".2f" },
-      yaxis: { type: "log", ticksuffix: "", dtick: 1, exponentformat: "SI" },
+      yaxis: { type: "log", ticksuffix: "", dtick: 1, tickformat: "~s" },
       shapes: [{ type: "line", x0: threshold, x1: threshold, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: muted } }],
       annotations: [{ x: threshold, yref: "paper", y: 1, text: `${threshold} by default `, xanchor: "right", yanchor: "top", showarrow: false, font: { size: 11, color: muted } }],
     }), CONFIG);

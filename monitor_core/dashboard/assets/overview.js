@@ -11,6 +11,7 @@ import {
 } from "./lib/parts.js";
 import { area } from "./lib/spark.js";
 import { Stream } from "./lib/stream.js";
+import { usualStep } from "./lib/plot.js";
 import { colour, METRIC_COLOUR } from "./lib/theme.js";
 
 const REFETCH_MS = 60_000;
@@ -28,11 +29,12 @@ class Overview {
     this.app = app;
     this.state = app.state;
     this.range = RANGES[app.query.get("range")] ? app.query.get("range") : "1h";
-    this.metric = this.firstMetric();
     this.hosts = new Map();
     this.pill = livePill();
     this.build();
     this.takeState(this.state);
+    this.metric = this.firstMetric();
+    this.drawTiles();
     this.stream = new Stream("topic=overview", {
       fleet: (delta) => this.takeDelta(delta),
       incidents: (data) => this.takeIncidents(data.open),
@@ -71,6 +73,8 @@ class Overview {
 
   async loadFleet() {
     this.fleet = await get(`/api/fleet?range=${this.range}`).catch(() => this.fleet);
+    this.step = usualStep(this.fleet?.time ?? []);
+    this.end = this.fleet && Object.fromEntries(this.state.metrics.map(({ key }) => [key, ["low", "median", "high"].map((name) => this.fleet[key][name].at(-1))]));
     this.drawTiles();
     await this.chart.draw(this.fleet, this.metric, this.range, this.unusual());
   }
@@ -95,7 +99,9 @@ class Overview {
   }
 
   takeIncidents(open) {
-    this.state.incidents = open;
+    // what is over a limit or silent first, then the newest
+    const rank = (incident) => (incident.severity === "critical" ? 0 : 1);
+    this.state.incidents = [...open].sort((a, b) => rank(a) - rank(b) || b.opened_at - a.opened_at);
     this.drawIncidents();
     this.say();
     this.chart.highlight(this.unusual());
@@ -109,23 +115,40 @@ class Overview {
       Object.assign(known, { last, values, score, state, low, high, warm: Math.max(known.warm, warm) });
     }
     this.last = delta.t;
-    this.extendFleet(delta);
+    const fleet = this.smooth(delta);
+    this.extendFleet(delta.t, fleet);
     this.map.update(this.hosts);
     this.say();
-    this.chart.extend(delta.t, delta.fleet, this.hosts);
+    this.chart.extend(delta.t, fleet, this.hosts);
     this.app.root.dataset.lastSample = delta.t;
   }
 
-  extendFleet(delta) {
+  /** Means over one step of what is shown, so that live points go on as the stretch before them, which is means too. */
+  smooth({ t, fleet }) {
+    const step = this.step ?? 0;
+    this.first ??= t;
+    // until a whole step has been seen, the last mean that was fetched stands for the rest of it
+    const seen = step ? Math.min(1, (t - this.first + this.state.interval_ms) / step) : 1;
+    this.recent = [...(this.recent ?? []), { t, fleet }].filter((one) => one.t > t - step || one.t === t);
+    const mean = (key, i) => {
+      const there = this.recent.map((one) => one.fleet[key][i]).filter((value) => value !== null);
+      if (!there.length) return null;
+      const own = there.reduce((sum, value) => sum + value, 0) / there.length;
+      return seen * own + (1 - seen) * (this.end?.[key][i] ?? own);
+    };
+    return this.fleet?.time.length ? Object.fromEntries(Object.keys(fleet).map((key) => [key, [0, 1, 2].map((i) => mean(key, i))])) : fleet;
+  }
+
+  extendFleet(t, fleet) {
     const times = this.fleet?.time;
-    if (!times || (times.length && delta.t - times.at(-1) < this.state.interval_ms * 0.8)) return;
-    times.push(delta.t);
+    if (!times || (times.length && t - times.at(-1) < this.state.interval_ms * 0.8)) return;
+    times.push(t);
     for (const { key } of this.state.metrics) {
-      const [low, median, high] = delta.fleet[key];
+      const [low, median, high] = fleet[key];
       const own = this.fleet[key];
       own.low.push(low), own.median.push(median), own.high.push(high);
     }
-    while (times.length > 2 && times[0] < delta.t - RANGES[this.range][1]) {
+    while (times.length > 2 && times[0] < t - RANGES[this.range][1]) {
       times.shift();
       for (const { key } of this.state.metrics) Object.values(this.fleet[key]).forEach((column) => column.shift());
     }
@@ -158,9 +181,9 @@ class Overview {
       `${plural(today.samples, "sample")} checked today`];
     const sent = today.messages_sent ? plural(today.messages_sent, "message") + " sent" : "no message sent";
     const more = [h("b", {}, sent), `, ${plural(today.kept_quiet, "oddity", "oddities")} kept quiet`,
-      invented ? ` · ${invented} of the ${hosts.length} hosts are simulated` : null];
+      invented ? ` · ${invented === hosts.length ? "all" : `${invented} of the ${hosts.length}`} hosts are simulated` : null];
     if (this.word === "gone") return;
-    if (!hosts.length) return this.head.say("muted", "No host yet", "This machine appears within seconds, others as soon as they send.");
+    if (!hosts.length) return this.head.say("muted", "No host yet", "A host appears with its first sample.");
     if (troubled) {
       const worst = incidents.some((incident) => incident.severity === "critical") ? "critical" : "warning";
       const verb = troubled === 1 ? "needs" : "need";
@@ -222,17 +245,18 @@ class Overview {
   }
 
   drawTiles() {
-    if (!this.fleet) return;
     const { metrics } = this.state;
     const names = { cpu: "CPU, median of hosts", memory: "Memory", disk: "Disk used", disk_io: "Disk I/O busy" };
     this.tileNodes ??= metrics.map(({ key }) => {
-      const parts = { value: h("strong"), tail: h("span", { class: "sim-small" }), spark: h("div", { class: "sim-tile-spark" }) };
+      const parts = { value: h("strong"), tail: h("span", { class: "sim-small", title: "95 % of the hosts are at this or below" }), spark: h("div", { class: "sim-tile-spark" }) };
       const node = h("button", { type: "button", class: "sim-card sim-tile", onclick: () => this.choose({ metric: key }) },
         h("span", { class: "sim-small" }, names[key] ?? key),
         h("span", { class: "sim-tile-number" }, parts.value, h("span", { class: "sim-unit" }, `${THIN}%`), parts.tail), parts.spark);
       return { key, node, ...parts };
     });
     if (!this.tiles.children.length) this.tiles.append(...this.tileNodes.map((tile) => tile.node));
+    // their room is there before their figures are
+    if (!this.fleet) return;
     for (const tile of this.tileNodes) {
       const own = this.fleet[tile.key];
       const now = own.median.findLast((value) => value !== null);

@@ -2,7 +2,7 @@
 
 import { get } from "./lib/api.js";
 import { h, show } from "./lib/dom.js";
-import { bytes, lasted, moment, number, plural, THIN } from "./lib/format.js";
+import { bytes, lasted, milliseconds, moment, number, percent, plural, THIN } from "./lib/format.js";
 import { bar, card, header, livePill, nothing, tag } from "./lib/parts.js";
 import { area } from "./lib/spark.js";
 import { Stream } from "./lib/stream.js";
@@ -41,7 +41,7 @@ class System {
       return; // the pill and the sentence say it
     }
     const { system } = this;
-    const second = `Version ${system.version} · up ${lasted(system.now - system.started_at)} · one process, ${bytes(system.rss_bytes)}, ${system.cpu_percent}${THIN}% of a core · ${plural(system.streams, "page")} open · SQLite ${system.sqlite}`;
+    const second = `Version ${system.version} · up ${lasted(system.now - system.started_at)} · one process, ${bytes(system.rss_bytes)}, ${percent(system.cpu_percent)} of a core · ${plural(Math.max(1, system.streams), "page")} open · SQLite ${system.sqlite}`;
     this.head.say(system.ok ? "ok" : "critical", system.sentence, second);
     const more = [...system.problems.filter((problem) => problem !== `${system.sentence}.`), ...system.notices];
     show(this.said, more, () => more.map((text) => h("p", { class: "sim-notice" }, text)));
@@ -84,7 +84,7 @@ class System {
     const rows = kept.reduce((sum, line) => sum + (line.rows ?? 0), 0);
     // a database that does not tell its bytes tells its rows
     const share = (line) => (total ? (line.bytes ?? 0) / total : rows ? (line.rows ?? 0) / rows : 0);
-    const span = (days) => (days === null ? "for ever" : `${Math.round(days * 10) / 10} days`);
+    const span = (days) => (days === null ? "for ever" : days % 365 === 0 ? plural(days / 365, "year") : `${Math.round(days * 10) / 10} days`);
     return card("Kept", total ? bytes(total) : null, table(kept.map((line) => [line.name, muted(span(line.retention_days)), h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(share(line), "cpu")), right(total ? bytes(line.bytes) : ""), right(line.rows === null ? "—" : number(line.rows), true)])));
   }
 
@@ -92,7 +92,7 @@ class System {
     const next = (job) => (job.next_at ? (job.next_at - now > 90_000 ? moment(job.next_at, now) : `in ${lasted(job.next_at - now)}`) : "—");
     return card("Jobs", null, table(jobs.map((job) => [job.name, muted(job.every_s ? `every ${job.every_s}${THIN}s` : "daily"),
       muted([`${job.late} late`, job.skipped && `${job.skipped} skipped`, job.failed && `${job.failed} failed`].filter(Boolean).join(", ")),
-      right(job.last_ms === null ? "—" : `${job.last_ms}${THIN}ms`, true), right(next(job))])));
+      right(job.last_ms === null ? "—" : milliseconds(job.last_ms), true), right(next(job))])));
   }
 
   refused(refused, never) {
@@ -104,7 +104,7 @@ class System {
   }
 
   channels(channels, dead) {
-    const rows = channels.map((channel) => [channel.name, h("span", { class: channel.ok ? "sim-muted" : "" }, channel.detail), right(`${channel.sent_today} today`), right(`${channel.waiting} waiting`), channel.dead ? tag(`${channel.dead} given up`, "critical") : ""]);
+    const rows = channels.map((channel) => [channel.name, h("span", { class: channel.ok ? "sim-muted" : "" }, channel.detail), right(`${channel.sent_today} today`), right([`${channel.waiting} waiting `, channel.dead ? tag(`${channel.dead} given up`, "critical") : null])]);
     const letters = dead.map((letter) => h("p", { class: "sim-small" }, `${moment(letter.at)} ${letter.channel}, ${letter.host}, ${letter.what}: ${letter.error}`));
     return card("Channels", null, table(rows), letters);
   }
@@ -116,5 +116,5 @@ class System {
 }
 
 const table = (rows) => h("table", { class: "sim-table" }, h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => (cell?.tagName === "TD" ? cell : h("td", { style: { verticalAlign: "middle" } }, cell)))))));
-const right = (text, wide = false) => h("td", { class: `sim-right sim-muted ${wide ? "sim-wide" : ""}` }, text);
+const right = (text, wide = false) => h("td", { class: `sim-right sim-muted ${wide ? "sim-wide" : ""}`, style: { verticalAlign: "middle" } }, text);
 const muted = (text) => h("span", { class: "sim-muted" }, text);

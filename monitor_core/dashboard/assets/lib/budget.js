@@ -29,14 +29,21 @@ function curve(budget) {
   return drawn;
 }
 
+/** Score under the curve; the one in use only where it does not lie on an end. */
+function axis(threshold) {
+  const at = across(threshold) / WIDTH;
+  const used = at > 0.2 && at < 0.9 ? h("span", { style: { left: `${at * 100}%` } }, `from ${threshold.toFixed(2)}`) : null;
+  return h("div", { class: "sim-budget-axis", "aria-hidden": true }, h("span", {}, "score 0.3"), used, h("span", {}, "1"));
+}
+
 /** null for a host without a budget. */
 export function budgetCard(budget, now) {
   if (!budget?.limited || !budget.curve.length) return null;
   const allowed = `${plural(budget.per_week, "alert")} a week`;
-  const used = `${number(budget.spent)} in the last 7 days, ${number(budget.left)} left.`;
+  const used = `${plural(budget.spent, "alert")} in the last 7 days, ${budget.left > 0 ? number(budget.left) : "none"} left.`;
   const said = budget.knows
     ? `An incident opens now from a score of ${scoreText(budget.unusual_from)} on: ${budget.unusual_from > budget.threshold ? "more than usual, because the last hour was restless" : "the lowest that keeps within the budget"}.`
     : `An incident opens from a score of ${scoreText(budget.unusual_from)} on; the host's own threshold follows in ${lasted(Math.max(0, budget.knows_from - now))}.`;
-  return card("Alert budget", allowed, h("p", {}, used, " ", h("span", { class: "sim-muted" }, said)), curve(budget),
-    h("p", { class: "sim-small" }, "Alerts a week that each score from 0.3 to 1 would have sent, on a logarithmic scale. Limits, silence, climbs and what you marked as real are outside the budget."));
+  return card("Alert budget", allowed, h("p", {}, used, " ", h("span", { class: "sim-muted" }, said)), curve(budget), axis(budget.threshold),
+    h("p", { class: "sim-small" }, "How many alerts a week each score would have sent, on a logarithmic scale; dashed is the budget. Limits, silence, climbs and what you marked as real are outside the budget."));
 }

@@ -26,7 +26,7 @@ function choice(text, question, meaning, act, more = {}) {
       said.textContent = error.message;
     }
   };
-  return h("div", { class: "sim-choice" }, button(text, click, more), said);
+  return h("div", { class: "sim-ask" }, button(text, click, more), said);
 }
 
 const share = (part) => (part === null ? "—" : `${(part * 100).toFixed(part && part < 0.01 ? 2 : 1)}${THIN}%`);

@@ -4,11 +4,13 @@
 import { get } from "./api.js";
 import { h, setText } from "./dom.js";
 import { RANGES } from "./parts.js";
-import { CONFIG, layout, local, plotly, tickformat, watchHand, withGaps } from "./plot.js";
+import { bandOf, CONFIG, layout, local, plotly, tickformat, watchHand, withGaps } from "./plot.js";
 import { colour, METRIC_COLOUR } from "./theme.js";
 
 const POINTS = 600;
 const MOST_POINTS = 4000;
+const LABEL_PX = 13;
+const LABEL_CHARS = 14;
 
 export class FleetChart {
   constructor(app, hosts) {
@@ -52,14 +54,13 @@ export class FleetChart {
   traces() {
     const { root } = this.app;
     const own = this.fleet[this.metric];
-    const spread = withGaps(this.fleet.time, [own.low, own.high, own.median]);
-    const x = spread.times.map(local);
-    const [low, high, median] = spread.columns;
-    const edge = { type: "scatter", mode: "lines", x, line: { width: 0 }, hoverinfo: "skip" };
+    const { times, columns: [median] } = withGaps(this.fleet.time, [own.median]);
+    const band = bandOf(this.fleet.time, own.low, own.high);
+    const edge = { type: "scatter", mode: "lines", x: band.times.map(local), line: { width: 0 }, hoverinfo: "skip" };
     return [
-      { ...edge, y: low, name: "low" },
-      { ...edge, y: high, name: "high", fill: "tonexty", fillcolor: colour(root, "band") },
-      { ...edge, y: median, name: "median", hoverinfo: "all", hovertemplate: "%{y:.0f} %", line: { width: 2, color: colour(root, METRIC_COLOUR[this.metric]) } },
+      { ...edge, y: band.low, name: "low" },
+      { ...edge, y: band.high, name: "high", fill: "tonexty", fillcolor: colour(root, "band") },
+      { ...edge, x: times.map(local), y: median, name: "median", hoverinfo: "all", hovertemplate: "%{y:.0f} %", line: { width: 2, color: colour(root, METRIC_COLOUR[this.metric]) } },
       ...this.unusual.flatMap((one) => this.line(one)),
     ];
   }
@@ -85,16 +86,29 @@ export class FleetChart {
   }
 
   layout() {
-    const labels = this.unusual.map(({ name }) => {
-      const last = this.lastOf(name);
-      return last && { x: last[0], y: last[1], text: name, xanchor: "left", showarrow: false, xshift: 4, font: { color: colour(this.app.root, "critical"), size: 11 } };
-    }).filter(Boolean);
+    const labels = this.labels();
+    const longest = Math.max(0, ...labels.map(({ text }) => text.length));
     return layout(this.app.root, {
-      xaxis: { range: this.zoomed ? this.plot.layout.xaxis.range : this.view(), tickformat: tickformat(RANGES[this.range][1]), nticks: 8 },
+      xaxis: { range: this.zoomed ? this.plot.layout.xaxis.range : this.view(), tickformat: tickformat(RANGES[this.range][1]), nticks: this.plot.clientWidth < 480 ? 5 : 8 },
       yaxis: { rangemode: "tozero" },
       annotations: labels,
-      margin: { l: 40, r: 56, t: 8, b: 24 },
+      margin: { l: 40, r: longest ? 20 + 6.5 * longest : 12, t: 8, b: 24 },
     });
+  }
+
+  /** Names at the ends of the lines; those that would lie on each other are moved apart. */
+  labels() {
+    const axis = this.plot._fullLayout?.yaxis;
+    const font = { color: colour(this.app.root, "critical"), size: 11 };
+    let above = -Infinity;
+    return this.unusual.map(({ name }) => ({ name, last: this.lastOf(name) })).filter(({ last }) => last && last[1] !== null)
+      .sort((a, b) => b.last[1] - a.last[1])
+      .map(({ name, last }) => {
+        const at = axis ? axis.d2p(last[1]) : 0;
+        const shown = axis ? Math.max(at, above + LABEL_PX) : 0;
+        above = shown;
+        return { x: last[0], y: last[1], text: name.length > LABEL_CHARS ? `${name.slice(0, LABEL_CHARS - 1)}…` : name, xanchor: "left", showarrow: false, xshift: 4, yshift: at - shown, font };
+      });
   }
 
   lastOf(name) {
@@ -106,6 +120,8 @@ export class FleetChart {
   async react() {
     const Plotly = await plotly();
     await Plotly.react(this.plot, this.traces(), this.layout(), CONFIG);
+    // where the names are in each other's way is known only now
+    if (this.unusual.length > 1) await Plotly.relayout(this.plot, { annotations: this.labels() });
     if (this.listening) return;
     this.listening = true;
     this.plot.on("plotly_relayout", (event) => {
@@ -124,15 +140,17 @@ export class FleetChart {
     this.lastTime = time;
     const [low, median, high] = fleet[this.metric];
     const m = this.app.state.metrics.findIndex(({ key }) => key === this.metric);
-    const x = [local(time), local(time), local(time)];
-    const y = [low, high, median];
+    const at = [local(time)];
+    const known = low === null ? [] : at;
+    const x = [known, known, at];
+    const y = [known.map(() => low), known.map(() => high), [median]];
     const traces = [0, 1, 2];
     this.unusual.forEach(({ name }, i) => {
       traces.push(4 + 2 * i);
       const host = hosts.get(name);
       const value = host?.values[m] ?? null;
-      x.push(local(host?.last ?? time));
-      y.push(value);
+      x.push([local(host?.last ?? time)]);
+      y.push([value]);
       const own = this.lines.get(name);
       own?.time.push(host?.last ?? time);
       own?.metrics[this.metric].mean.push(value);
@@ -140,7 +158,7 @@ export class FleetChart {
     const Plotly = await plotly();
     // an incident may just be adding its line: then it brings this point itself
     if (this.plot.data.length !== 3 + 2 * this.unusual.length) return;
-    await Plotly.extendTraces(this.plot, { x: x.map((v) => [v]), y: y.map((v) => [v]) }, traces, MOST_POINTS);
+    await Plotly.extendTraces(this.plot, { x, y }, traces, MOST_POINTS);
     await this.move();
     this.plot.dataset.points = this.plot.data[0].x.length;
   }
@@ -149,8 +167,7 @@ export class FleetChart {
   async move() {
     if (this.zoomed) return;
     const Plotly = await plotly();
-    const { annotations } = this.layout();
-    await Plotly.relayout(this.plot, { "xaxis.range": this.view(), annotations });
+    await Plotly.relayout(this.plot, { "xaxis.range": this.view(), annotations: this.labels() });
   }
 
   recolour() {

@@ -45,6 +45,12 @@ export function bytes(size) {
   return `${size}${THIN}B`;
 }
 
+/** 782 ms, 9.4 ms, 1.2 s. */
+export function milliseconds(ms) {
+  if (ms >= 1000) return `${(ms / 1000).toFixed(1)}${THIN}s`;
+  return `${ms >= 10 ? Math.round(ms) : ms}${THIN}ms`;
+}
+
 export const plural = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
 
 export const words = (name) => name.replaceAll("_", " ");

@@ -1,15 +1,17 @@
-// Four charts on one time axis: expected band, line, limit, ribbon of scores, incidents shaded, × where it was anomalous.
+// Four charts on one time axis: expected band, limit, ribbon of scores, incidents shaded, a line that is red while it is
+// anomalous and has an × where that began.
 
 import { h, setText } from "./dom.js";
 import { nothing, RANGES } from "./parts.js";
-import { CONFIG, layout, local, plotly, tickformat, watchHand, withGaps } from "./plot.js";
+import { bandOf, bandStep, CONFIG, fromLocal, gapOf, layout, local, plotly, tickformat, watchHand, withGaps } from "./plot.js";
 import { colour, METRIC_COLOUR } from "./theme.js";
 import { THIN } from "./format.js";
 
 const MOST_POINTS = 4000;
 const RIBBON_WIDTH = 600;
 const LINE = 4;
-const MARKS = 5;
+const RED = 5;
+const MARKS = 6;
 
 export class HostCharts {
   constructor(app, name) {
@@ -31,9 +33,9 @@ export class HostCharts {
   }
 
   async draw(series, range, past, quietly) {
-    Object.assign(this, { series, range, past });
+    Object.assign(this, { series, range, past, most: gapOf(series.time) });
     if (!quietly) this.zoomed = false;
-    this.said.replaceChildren(series.time.length ? "" : nothing("No samples in this range.", "A longer range may have some."));
+    this.said.replaceChildren(series.time.length ? "" : nothing("No samples in this range.", this.app.known ? "A longer range may have some." : "They appear here as soon as the first one arrives."));
     const Plotly = await plotly();
     for (const room of this.metrics) {
       room.node.hidden = !series.time.length;
@@ -60,20 +62,28 @@ export class HostCharts {
   traces(room) {
     const { root } = this.app;
     const own = this.series.metrics[room.metric.key];
-    const { times, columns } = withGaps(this.series.time, [own.mean, own.expected_low, own.expected_high, own.min, own.max, own.anomalies]);
-    const [mean, low, high, least, most, anomalies] = columns;
+    const bucketed = this.series.bucket_ms > 0;
+    const { times, columns } = withGaps(this.series.time, [own.mean, bucketed ? own.max : own.mean, own.anomalies]);
+    const [mean, top, anomalies] = columns;
     const x = times.map(local);
     const hue = colour(root, METRIC_COLOUR[room.metric.key]);
-    const edge = { type: "scatter", mode: "lines", x, line: { width: 0 }, hoverinfo: "skip" };
-    const bucketed = this.series.bucket_ms > 0;
-    const marks = mean.map((value, i) => (anomalies[i] ? (bucketed ? most[i] : value) : null));
+    const expected = bandOf(this.series.time, own.expected_low, own.expected_high);
+    const spread = bucketed ? bandOf(this.series.time, own.min, own.max) : bandOf([], [], []);
+    const red = mean.map((value, i) => (anomalies[i] ? value : null));
+    const marks = top.map((value, i) => (anomalies[i] && !anomalies[i - 1] ? value : null));
+    room.red = Boolean(anomalies.at(-1));
+    room.edge = expected.times.length ? { t: expected.times.at(-1), low: expected.low.at(-1) } : null;
     return [
-      { ...edge, y: low }, { ...edge, y: high, fill: "tonexty", fillcolor: colour(root, "band") },
-      { ...edge, y: bucketed ? least : [] , x: bucketed ? x : [] },
-      { ...edge, y: bucketed ? most : [], x: bucketed ? x : [], fill: "tonexty", fillcolor: `${hue}33` },
+      ...this.band(expected, colour(root, "band")), ...this.band(spread, `${hue}33`),
       { type: "scatter", mode: "lines", x, y: mean, line: { width: 1.75, color: hue }, hovertemplate: `%{y:.1f}${THIN}%<extra></extra>` },
+      { type: "scatter", mode: "lines", x, y: red, hoverinfo: "skip", line: { width: 2, color: colour(root, "critical") } },
       { type: "scatter", mode: "markers", x, y: marks, hoverinfo: "skip", marker: { symbol: "x", size: 6, color: colour(root, "critical") } },
     ];
+  }
+
+  band({ times, low, high }, fillcolor) {
+    const edge = { type: "scatter", mode: "lines", x: times.map(local), line: { width: 0 }, hoverinfo: "skip" };
+    return [{ ...edge, y: low }, { ...edge, y: high, fill: "tonexty", fillcolor }];
   }
 
   layout(room) {
@@ -88,7 +98,7 @@ export class HostCharts {
     if (near) shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: limit, y1: limit, line: { width: 1, dash: "dot", color: colour(this.app.root, "muted") } });
     const label = near ? [{ xref: "paper", x: 0.005, y: limit, yanchor: "bottom", text: `limit ${limit} %`, showarrow: false, font: { size: 10, color: colour(this.app.root, "muted") } }] : [];
     return layout(this.app.root, {
-      xaxis: { range: this.zoomed ? this.view : this.window(), showticklabels: last, tickformat: tickformat(RANGES[this.range][1]), nticks: 8 },
+      xaxis: { range: this.zoomed ? this.view : this.window(), showticklabels: last, tickformat: tickformat(RANGES[this.range][1]), nticks: room.plot.clientWidth < 480 ? 5 : 8 },
       yaxis: { nticks: 4, range: this.scale(room) },
       shapes, annotations: label,
       margin: { l: 44, r: 12, t: 6, b: last ? 24 : 6 },
@@ -141,27 +151,49 @@ export class HostCharts {
   async extend(sample) {
     if (!this.series) return;
     this.now(sample.v);
-    const { series } = this;
-    const before = series.time.at(-1) ?? 0;
+    const before = this.series.time.at(-1) ?? 0;
     if (sample.t <= before) return;
-    series.time.push(sample.t);
-    series.score.push(sample.score);
+    this.keep(sample);
     const Plotly = await plotly();
     for (const room of this.metrics) {
-      const own = series.metrics[room.metric.key];
-      const value = sample.v[room.index];
-      const anomalous = (sample.anomaly >> room.index) & 1;
-      own.mean.push(value), own.min.push(value), own.max.push(value), own.anomalies.push(anomalous);
-      own.expected_low.push(sample.low[room.index]), own.expected_high.push(sample.high[room.index]);
       if (!room.listening || this.hand.held || this.behind) continue;
-      const x = local(sample.t);
-      const y = [sample.low[room.index], sample.high[room.index], value, anomalous ? value : null];
-      await Plotly.extendTraces(room.plot, { x: y.map(() => [x]), y: y.map((v) => [v]) }, [0, 1, LINE, MARKS], MOST_POINTS);
+      const { x, y } = this.step(room, sample, before);
+      await Plotly.extendTraces(room.plot, { x, y }, [0, 1, LINE, RED, MARKS], MOST_POINTS);
       if (!this.zoomed) await this.relayout(Plotly, room, { "xaxis.range": this.window(), "yaxis.range": this.scale(room) });
       this.drawRibbon(room);
       room.plot.dataset.points = room.plot.data[LINE].x.length;
     }
     await this.catchUp(Plotly);
+  }
+
+  /** Into the series, out of which goes what has left the window: a page may stay open for weeks. */
+  keep(sample) {
+    const { series } = this;
+    const own = this.metrics.map(({ metric }) => series.metrics[metric.key]);
+    series.time.push(sample.t);
+    series.score.push(sample.score);
+    own.forEach((columns, i) => {
+      for (const name of ["mean", "min", "max"]) columns[name].push(sample.v[i]);
+      columns.anomalies.push((sample.anomaly >> i) & 1);
+      columns.expected_low.push(sample.low[i]), columns.expected_high.push(sample.high[i]);
+    });
+    const from = sample.t - 1.05 * RANGES[this.range][1];
+    while (series.time[0] < from) for (const column of [series.time, series.score, ...own.flatMap(Object.values)]) column.shift();
+  }
+
+  /** What a sample adds to the traces that grow: two edges of the band, line, red line, marks. */
+  step(room, sample, before) {
+    const [value, low, high] = [sample.v[room.index], sample.low[room.index], sample.high[room.index]];
+    const red = (sample.anomaly >> room.index) & 1 ? value : null;
+    const mark = room.red ? null : red;
+    room.red = red !== null;
+    const hole = sample.t - before > this.most;
+    const band = bandStep(room.edge, sample.t, low, high, this.most);
+    if (band.times.length) room.edge = { t: sample.t, low };
+    const edge = band.times.map(local);
+    const x = hole ? [local(before + 1), local(sample.t)] : [local(sample.t)];
+    const after = (one) => (hole ? [null, one] : [one]);
+    return { x: [edge, edge, x, x, x], y: [band.low, band.high, after(value), after(red), after(mark)] };
   }
 
   /** Draw what arrived while somebody was dragging. */
@@ -197,13 +229,19 @@ export class HostCharts {
     const Plotly = await plotly();
     for (const other of this.others(room)) await this.relayout(Plotly, other, { "xaxis.range": this.view });
     this.metrics.forEach((each) => this.drawRibbon(each));
+    this.app.remember({ zoom: this.view.map((at) => Math.round(fromLocal(at))).join("-"), from: null, to: null });
   }
 
   /** Show [from, to], ms, with as much before and behind it, at least five minutes. */
   async look(from, to) {
     const pad = Math.max(300_000, to - from);
+    await this.zoom(from - pad, to + pad);
+  }
+
+  /** Show exactly that, ms. */
+  async zoom(from, to) {
     this.zoomed = true;
-    this.view = [local(from - pad), local(to + pad)];
+    this.view = [local(from), local(to)];
     const Plotly = await plotly();
     for (const room of this.metrics) if (room.listening) await this.relayout(Plotly, room, { "xaxis.range": this.view });
     this.metrics.forEach((each) => this.series && this.drawRibbon(each));
@@ -211,6 +249,7 @@ export class HostCharts {
 
   async reset() {
     this.zoomed = false;
+    this.app.remember({ zoom: null, from: null, to: null });
     const Plotly = await plotly();
     for (const room of this.metrics) await this.relayout(Plotly, room, { "xaxis.range": this.window() });
     this.metrics.forEach((each) => this.drawRibbon(each));

@@ -10,12 +10,13 @@ const LOUD = new Set(["critical", "unusual", "silent"]);
 export class HostMap {
   constructor(app) {
     this.app = app;
-    this.mode = "unusual";
+    this.mode = MODES[app.query.get("colour")] ? app.query.get("colour") : "unusual";
     this.cells = new Map();
     this.grid = h("div", { class: "sim-map", role: "list" });
     this.count = h("p", { class: "sim-small" });
     const picker = segmented("Colour by", MODES, this.mode, (mode) => {
       this.mode = mode;
+      app.remember({ colour: mode });
       this.hosts.forEach((host) => this.paint(host));
     });
     this.node = h("section", { class: "sim-card sim-hosts" }, h("div", { class: "sim-card-head" }, h("h2", {}, "Hosts"), picker), this.grid, this.count);
@@ -27,7 +28,10 @@ export class HostMap {
     if (names.join() !== [...this.cells.keys()].join()) {
       this.cells = new Map(hosts.map((host) => [host.name, this.cell(host)]));
       this.grid.replaceChildren(...this.cells.values());
-      const columns = Math.min(24, Math.max(4, Math.ceil(Math.sqrt(hosts.length * 1.4))));
+      const columns = Math.min(24, Math.max(3, Math.ceil(Math.sqrt(hosts.length * 1.15))));
+      // names that would be cut to their first letters say nothing
+      this.named = columns <= 5;
+      this.grid.toggleAttribute("data-small", !this.named);
       this.grid.style.setProperty("--sim-columns", columns);
       this.grid.style.gap = columns > 12 ? "3px" : "";
     }
@@ -57,7 +61,7 @@ export class HostMap {
     cell.dataset.mode = this.mode;
     cell.style.setProperty("--sim-strength", `${strength}%`);
     const glyph = host.state === "critical" ? cross() : host.state === "silent" ? "?" : host.state === "unusual" ? "!" : "";
-    cell.replaceChildren(glyph, this.cells.size <= 60 ? h("span", {}, host.name) : "");
+    cell.replaceChildren(glyph, this.named ? h("span", {}, host.name) : "");
     const text = `${host.name}${host.simulated ? " (simulated)" : ""}: ${words(host.state)}, CPU ${percent(host.values[0])}, memory ${percent(host.values[1])}`;
     cell.title = text;
     cell.setAttribute("aria-label", text);

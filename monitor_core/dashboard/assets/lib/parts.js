@@ -27,7 +27,8 @@ export function header(...controls) {
     else title.replaceChildren(...sentence);
     second.replaceChildren(...more.filter((part) => part !== null));
   };
-  return { node, say, tags };
+  const gone = (at) => setText(second, `The service does not answer, no news for ${lasted(Date.now() - at)}; trying again every second.`);
+  return { node, say, gone, tags };
 }
 
 /** What an operator should know on every page; none most of the time. */
@@ -72,17 +73,21 @@ export const tag = (text, tone = "plain") => h("span", { class: "sim-tag", "data
 
 export const simulatedTag = (simulated) => (simulated ? tag("simulated") : null);
 
+/** Where a page is; `params` that are null are left out. */
+export function address(page, params) {
+  const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== null && value !== undefined));
+  const path = page === "overview" ? "/" : `/${page}`;
+  return query.size ? `${path}?${query}` : path;
+}
+
 /** A link inside the product: no reload when clicked, a real address for a new tab. */
 export function link(app, page, params, ...children) {
-  const query = new URLSearchParams(Object.entries(params).filter(([, v]) => v !== null && v !== undefined));
-  const path = page === "overview" ? "/" : `/${page}`;
-  const href = query.size ? `${path}?${query}` : path;
   const follow = (event) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
     event.preventDefault();
-    app.go(page, Object.fromEntries(query));
+    app.go(page, params);
   };
-  return h("a", { href, onclick: follow }, children);
+  return h("a", { href: address(page, params), onclick: follow }, children);
 }
 
 export const card = (title, aside, ...children) =>

@@ -69,11 +69,18 @@ export const fromLocal = (shown) => {
   return ms + new Date(ms).getTimezoneOffset() * 60_000;
 };
 
-/** Insert a null where samples are missing for more than three steps, so that a gap is drawn as a gap. */
-export function withGaps(times, columns) {
-  if (times.length < 3) return { times, columns };
+/** The median time between two samples, ms. */
+export function usualStep(times) {
   const steps = times.slice(1).map((t, i) => t - times[i]).sort((a, b) => a - b);
-  const most = 3.5 * steps[Math.floor(steps.length / 2)];
+  return steps[Math.floor(steps.length / 2)] ?? 0;
+}
+
+/** More than this between two samples (ms) is a gap. */
+export const gapOf = (times) => (times.length < 3 ? Infinity : 3.5 * usualStep(times));
+
+/** Insert a null where samples are missing, so that a gap is drawn as a gap. */
+export function withGaps(times, columns) {
+  const most = gapOf(times);
   const outTimes = [];
   const out = columns.map(() => []);
   times.forEach((t, i) => {
@@ -85,4 +92,34 @@ export function withGaps(times, columns) {
     out.forEach((column, c) => column.push(columns[c][i]));
   });
   return { times: outTimes, columns: out };
+}
+
+/**
+ * The edges of a band, without any null: Plotly fills between two lines rightly only when neither is interrupted, else
+ * it fills what is left and right of the gap from each line to its own chord. Where a band is not known it has no height.
+ */
+export function bandOf(times, low, high) {
+  const band = { times: [], low: [], high: [] };
+  const most = gapOf(times);
+  const add = (t, a, b) => (band.times.push(t), band.low.push(a), band.high.push(b));
+  let last = null;
+  times.forEach((t, i) => {
+    if (low[i] === null || high[i] === null) return;
+    // its last point before the hole, and the first one after it, with no height
+    if (last !== null && (last < i - 1 || t - times[last] > most)) {
+      add(times[last] + 1, low[last], low[last]);
+      add(t - 1, low[i], low[i]);
+    }
+    add(t, low[i], high[i]);
+    last = i;
+  });
+  return band;
+}
+
+/** What to add to a band's edges for one more sample; the hole before it, if there is one, has no height. */
+export function bandStep(before, t, low, high, most) {
+  if (low === null || high === null) return { times: [], low: [], high: [] };
+  const hole = before && t - before.t > most ? [[before.t + 1, before.low, before.low], [t - 1, low, low]] : [];
+  const points = [...hole, [t, low, high]];
+  return { times: points.map(([at]) => at), low: points.map(([, a]) => a), high: points.map(([, , b]) => b) };
 }
