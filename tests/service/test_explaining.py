@@ -7,7 +7,7 @@ from monitor_core.service import decisions
 from tests.conftest import client_of, settled, until
 from tests.service.test_original_api import now_ms, quiet_past
 
-BUSY = [70.0, 30.0, 30.0, 30.0]
+BUSY = [53.0, 30.0, 30.0, 30.0]
 
 
 def send(service, host, values, at):
@@ -16,7 +16,7 @@ def send(service, host, values, at):
 
 
 def busy(service, host="web-1", n=6):
-    """A quiet past, then n busy samples until now; the second one is unusual. Returns the time of the first."""
+    """A quiet past, then n busy samples until now; the third one is unusual. Returns the time of the first."""
     first = now_ms() - n * 3_000
     quiet_past(service, host, until_ms=first)
     for i in range(n):
@@ -47,11 +47,11 @@ def test_the_explanation_is_there_after_a_restart_and_the_run_goes_on(start):
     first = busy(service, n=3)
     assert service.state.open_incidents() == []
     service = start()
-    assert service.judge.since("web-1", first + 9_000) == first + 3_000
+    assert service.judge.since("web-1", first + 9_000) == first + 6_000
     send(service, "web-1", BUSY, now_ms())
     send(service, "web-1", BUSY, now_ms() + 100)
     (incident,) = service.state.open_incidents()
-    assert incident.since == first + 3_000
+    assert incident.since == first + 6_000
     service = start()
     assert service.judge.desk.open["web-1", "abnormal"] == incident
     assert incident.counterfactual.sentence.startswith("Normal with CPU")
@@ -99,7 +99,7 @@ def test_the_newest_sample_of_a_host_is_explained(client, service):
     first = busy(service)
     told = client.get("/api/v1/explanation?host=web-1").json()
     assert (told["prediction"], told["detector"]) == ("anomaly", "robust_z")
-    assert told["since"] == first + 3_000
+    assert told["since"] == first + 6_000
     assert next(item["metric"] for item in told["evidence"]) == "cpu"
 
 
@@ -115,7 +115,7 @@ def test_a_moment_of_the_past_is_explained_from_what_is_kept(client, service):
     before = service.judge.snapshots()
     told = client.get(f"/api/v1/explanation?host=web-1&time={at}").json()
     assert (told["time"], told["prediction"], told["evidence"][0]["metric"]) == (at, "anomaly", "memory")
-    assert told["since"] == at - 4 * 3_000
+    assert told["since"] == at - 5 * 3_000
     (((change,),)) = told["counterfactual"]["ways"]
     assert change["metric"] == "memory"
     assert client.get(f"/api/v1/explanation?host=web-1&time={at - 300_000}").json()["prediction"] == "normal"

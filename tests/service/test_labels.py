@@ -95,8 +95,8 @@ def test_never_keeps_the_same_thing_quiet_and_counts_it(host):
     assert [incident.id for incident in host.incidents()] == [first.id]
     marked = [found for found in host.service.store.anomalies(at, host.at) if found.host == "web-1"]
     assert len(marked) >= 4
-    # two unusual samples before it would have opened, and then every one
-    until(lambda: quiet_so_far(host.service) - before == 2 + len(marked))
+    # one unusual sample before it would have opened, and then every one
+    until(lambda: quiet_so_far(host.service) - before == 1 + len(marked))
     assert {found.incident_id for found in marked} == {None}
     assert host.service.state.outbox_count("slack", 0).sent_today <= 2
 

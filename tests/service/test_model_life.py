@@ -32,7 +32,7 @@ def busy_past(service, host="web-1", n=1_500):
     """Over an hour of samples that sway by some scales now and then, but keep away from the robust z's alarm."""
     rng = np.random.default_rng(2)
     sway = 9.0 * (np.arange(n) // 40 % 5 == 4)
-    values = np.round(30 + rng.normal(0, 1, (n, 4)) + sway[:, None], 1)
+    values = np.round(30 + rng.normal(0, 1, (n, 4)) + sway[:, None] * [1, 0.75, 0.5, 1], 1)
     service.pipeline.accept(make_frame(now_ms() - np.arange(n, 0, -1) * 3_000, [host] * n, values)).result(5)
     settled(service)
 

@@ -64,7 +64,7 @@ def test_the_threshold_that_is_foreseen_comes_true(start):
     service = start(**QUICK)
     found = bursts(service)
     changed = 0
-    for incident in found[-8:]:
+    for incident in sorted(found, key=lambda one: one.peak_score)[-8:]:
         foreseen = preview(service, incident)["real"]
         before, after = foreseen["threshold"]["before"], foreseen["threshold"]["after"]
         assert after <= before

@@ -30,7 +30,7 @@ def test_the_budget_and_the_own_past_are_told_as_they_are(start):
     voice = float(neighbours.voice(np.array([DAY]))[0])
     assert abs(shares(told)["own past"] - voice) < 0.01
     assert (told["stage"], told["next"]) == ("forest", "all of its own past with the next training")
-    assert "33\u202f% of its own past speak, within its alert budget" in told["learned"]
+    assert "14\u202f% of its own past speak, within its alert budget" in told["learned"]
 
 
 def test_a_young_host_hears_when_the_budget_will_know_it(start):
