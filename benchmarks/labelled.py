@@ -4,7 +4,8 @@ expected now and then keeps counting.
 
 python -m benchmarks.labelled FOLDER [--metrics cpu_r,mem_u,disk_u] [--per-day 1] [--only omi-1]
 
-FOLDER has labels.json ({series: {"train", "step_s", "events": [[first, last], ...]}}) and a <series>.csv.gz each.
+FOLDER has a <series>.csv.gz each and labels.json: {series: {"train", "step_s", "events": [[first, last], ...],
+"culprits_1based": [[first, last, [metric, ...]], ...]}}.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ class LabelledAlert(Alert):
 
 
 def stream(
-    alert: LabelledAlert, time_s: FloatArray, values: FloatArray, event: BoolArray, *, labels: bool
-) -> BoolArray:
-    """[n] where it alerted. A label comes a day after its incident is over."""
-    alerts = np.zeros(len(time_s), dtype=np.bool_)
+    alert: LabelledAlert, time_s: FloatArray, values: FloatArray, event: BoolArray, labels: bool
+) -> tuple[BoolArray, FloatArray]:
+    """[n] where it alerted, [n, m] contributions. A label comes a day after its incident is over."""
+    alerts, shares = np.zeros(len(time_s), dtype=np.bool_), np.zeros(values.shape)
     waiting: deque[tuple[int, int, float]] = deque()
     opened, peak = -1, 0.0
     for i, (at, row) in enumerate(zip(time_s, values, strict=True)):
-        alerts[i] = alert.update(at, row) > 0
+        alerts[i], shares[i] = alert.update(at, row) > 0, alert.why
         opened = i if alerts[i] and opened < 0 else opened
         if opened >= 0:
             peak = max(peak, alert.distance)
@@ -68,20 +69,30 @@ def stream(
             opened, peak = -1, 0.0
         while waiting and waiting[0][1] + DAY_MS <= at * 1000:
             alert.was_real(*waiting.popleft())
-    return alerts
+    return alerts, shares
+
+
+def events_of(known: dict, columns: list[str], shown: list[str]) -> tuple[Event, ...]:
+    """With the culprits that are among the metrics `shown`; `columns` are all of them."""
+    culprits = {(first, last): which for first, last, which in known.get("culprits_1based", [])}
+    found = []
+    for first, last in known["events"]:
+        which = culprits.get((first, last), culprits.get((first, last + 1), []))
+        names = [columns[number - 1] for number in which]
+        found.append(Event(first, last, culprits=frozenset(shown.index(name) for name in names if name in shown)))
+    return tuple(found)
 
 
 def judge(folder: Path, name: str, known: dict, metrics: list[str] | None, per_day: float, labels: bool) -> Counts:
     found = pd.read_csv(folder / f"{name}.csv.gz").drop(columns="timestamp", errors="ignore")
     table = found[metrics] if metrics else found
     values = table.ffill().fillna(0.0).to_numpy(np.float64)
-    events = tuple(Event(first, last) for first, last in known["events"])
+    events = events_of(known, list(found.columns), list(table.columns))
     inside = np.zeros(len(values), dtype=np.bool_)
     for event in events:
         inside[event.first : event.last + 1] = True
     alert = LabelledAlert(list(table.columns), known["step_s"], per_day)
-    alerts = stream(alert, START_S + np.arange(len(values)) * known["step_s"], values, inside, labels)
-    shares = np.zeros((len(values), 1))
+    alerts, shares = stream(alert, START_S + np.arange(len(values)) * known["step_s"], values, inside, labels)
     return evaluation.count(Series(alerts.astype(float), alerts, shares, events, known["step_s"], known["train"]))
 
 
@@ -102,7 +113,8 @@ def main() -> None:
         each = ", ".join(f"{evaluation.measures(one)[0].false_per_day:.2f}" for one in counts)
         print(
             f"{'with' if labels else 'without'} labels: precision {whole.precision:.2f}, recall {whole.recall:.2f}, "
-            f"F1 {whole.f1:.3f}, false alarms a day {whole.false_per_day:.2f} ({each})",
+            f"F1 {whole.f1:.3f}, false alarms a day {whole.false_per_day:.2f} ({each}), "
+            f"culprit first {whole.top1:.2f}, among three {whole.top3:.2f}",
             flush=True,
         )
 

@@ -211,7 +211,7 @@ class Scorer:
         """Let every detector speak about `values` and their `level`; write rows `into` of `out`."""
         warm = state.is_warm(rows)
         median, scale = state.median[rows], state.scale[rows]
-        distance = robust_z.z(level, median, scale) * warm[:, None]
+        distance = robust_z.z(level, median, scale, self.metrics.high) * warm[:, None]
         breach = limits.exceeded(values, limit, state.breach[rows])
         votes = np.full((len(rows), out.by_detector.shape[1]), np.nan)
         votes[:, LIMITS] = limits.score(values, limit, breach, self.metrics.high)
@@ -222,7 +222,7 @@ class Scorer:
         out.distance[into] = distance_of(np.fmax.reduce(votes[:, SCORED], axis=1))
         self._ask_trend(state, level, rows, warm, into, votes, squares, out)
         self._ask_stuck(state, values, rows, into, votes, squares, out)
-        low, high = robust_z.expected(median, scale)
+        low, high = robust_z.expected(median, scale, self.metrics.high)
         out.warm[into] = warm
         out.breach[into] = breach
         out.by_detector[into] = np.round(votes, 3)

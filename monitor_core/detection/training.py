@@ -49,7 +49,7 @@ def feature_table(
             level = state.level(row)
             keep = state.is_warm(row) & normal[part]
             if keep.any():
-                distance = robust_z.z(level, state.median[row], state.scale[row])
+                distance = robust_z.z(level, state.median[row], state.scale[row], state.metrics.high)
                 kept.append(features(distance, level, state.level_before(row), state.scale[row])[keep])
             state.learn(row, at, level)
             pause()
