@@ -57,7 +57,7 @@ class Budget:
     @property
     def tolerated(self) -> float:
         """Counted alerts per day that keep the promise: some of them are true, and a rare one is counted late."""
-        return (1.5 + 0.1 * max(-math.log(self.alerts_per_day), 0.0)) * self.alerts_per_day
+        return (1.4 + 0.1 * max(-math.log(self.alerts_per_day), 0.0)) * self.alerts_per_day
 
     @property
     def lowest(self) -> float:

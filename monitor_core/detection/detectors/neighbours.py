@@ -5,10 +5,9 @@ Catches: whatever this host has not done before, in one metric or in several tog
 was common in its history, slow leaks, stuck sensors. Needs: an hour of buckets, and a model version with this host in
 it; a week until it speaks at its full weight.
 
-A host's model is up to 800 rows of its last 21 days (1,600 of up to eight metrics), evenly spaced, each feature in
-units of its own spread. For each metric two distances count, squared: to the five rows that are nearest in all metrics
-together, and to the five that are nearest in this metric alone. The level is the root of the sum of the eight largest
-of them, calmed over three buckets.
+A host's model is up to 800 rows of its last 21 days, evenly spaced, each feature in units of its own spread. For each
+metric two distances count, squared: to the five rows that are nearest in all metrics together, and to the five that are
+nearest in this metric alone. The level is the root of the sum of the eight largest of them, calmed over three buckets.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from monitor_core.detection.multiscale import BLOCKS, DAY_MS, Float32Array, bloc
 from monitor_core.frame import BoolArray, FloatArray, IntArray
 from monitor_core.metrics import MetricTable
 
-ROWS, FEW_METRICS = 800, 8  # twice as many of few metrics: there they are cheap and worth .01 of VUS-PR
+ROWS = 800
 NEAREST = 5
 LARGEST = 8
 FARTHEST = 12.0
@@ -113,8 +112,7 @@ def fit(time: IntArray, values: FloatArray, metrics: MetricTable, normal: BoolAr
     allowed = np.flatnonzero(normal[kept]) if normal is not None else np.arange(len(time))
     if len(allowed) < FEWEST_BUCKETS:
         return None
-    most = 2 * ROWS if values.shape[1] <= FEW_METRICS else ROWS
-    chosen = allowed[np.unique(np.linspace(0, len(allowed) - 1, most).astype(np.int64))]
+    chosen = allowed[np.unique(np.linspace(0, len(allowed) - 1, ROWS).astype(np.int64))]
     usual = usual_day(time, values)
     there = np.repeat(usual[None], len(chosen), axis=0)
     table = blocks(np.nan_to_num(windows(values, chosen)), usual_at(there, time[chosen]))
@@ -123,11 +121,11 @@ def fit(time: IntArray, values: FloatArray, metrics: MetricTable, normal: BoolAr
     floor = np.maximum(FLOOR * scale, np.nan_to_num(FLOOR_OF_SEEN * (high - low)))
     mean = table.mean(axis=0)
     spread = np.maximum(table.std(axis=0), np.maximum(floor, 1e-9)[:, None])
-    rows = np.zeros((1, values.shape[1], BLOCKS, most), dtype=np.float32)
+    rows = np.zeros((1, values.shape[1], BLOCKS, ROWS), dtype=np.float32)
     rows[0, :, :, : len(chosen)] = np.moveaxis(_standardised(table, mean, spread), 0, 2)
-    norm = np.full((1, values.shape[1], most), np.inf, dtype=np.float32)
+    norm = np.full((1, values.shape[1], ROWS), np.inf, dtype=np.float32)
     norm[0, :, : len(chosen)] = (rows[0, :, :, : len(chosen)] ** 2).sum(axis=1)
-    value = np.full((1, most, values.shape[1]), np.nan, dtype=np.float32)
+    value = np.full((1, ROWS, values.shape[1]), np.nan, dtype=np.float32)
     value[0, : len(chosen)] = values[chosen]
     lasted = np.array([time[-1] - time[0]], dtype=np.int64)
     return Neighbours(rows, norm, value, mean[None], spread[None], usual[None], scale[None], lasted)
