@@ -27,12 +27,13 @@ from monitor_core.service.clock import Clock, SystemClock
 from monitor_core.service.collecting import Collector, Source
 from monitor_core.service.counters import Counters
 from monitor_core.service.gathering import Gathering
-from monitor_core.service.history import RECENT_MS, History
+from monitor_core.service.history import History
 from monitor_core.service.judge import Judge
 from monitor_core.service.labelling import labelled_spans
 from monitor_core.service.learning import Job, Learning, job_view
 from monitor_core.service.live import Live
 from monitor_core.service.pipeline import Listeners, Pipeline
+from monitor_core.service.recent import RECENT_MS
 from monitor_core.service.recovery import SNAPSHOTS, recover
 from monitor_core.service.scheduler import Scheduler
 from monitor_core.service.sending import Sender, nudge_all

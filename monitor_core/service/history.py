@@ -1,4 +1,4 @@
-"""History: what was. From the store, and while it is away the last minutes from the journal.
+"""History: what was. From memory or the store, and while it is away the last minutes from the journal.
 
 What is acknowledged but not stored yet is laid over raw samples, so that nothing is missing while a backlog drains.
 """
@@ -14,6 +14,7 @@ from monitor_core.frame import Frame, IntArray
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores
 from monitor_core.service.clock import Clock
+from monitor_core.service.recent import RECENT_MS, Samples
 from monitor_core.service.storing import Judged, Storing
 from monitor_core.storage import rollups
 from monitor_core.storage.answers import no_raw, raw_series, series_of, spread_of_rows
@@ -21,8 +22,9 @@ from monitor_core.storage.journal import EntryKind, Journal
 from monitor_core.storage.rollups import Raw
 from monitor_core.storage.timeseries import TIER_MS, Series, StoreUnavailable, Tier, TimeSeriesStore
 
-RECENT_MS = 15 * 60_000
 MOST_ENTRIES = 20_000
+MOST_OF_HOST = 10_000  # samples of its last minutes: a host with more of them is left to the store
+AHEAD_MS = 11 * 3_600_000  # samples may lie ahead of a clock that was put right; beyond 12 h a store answers with means
 _M = len(METRICS)
 
 
@@ -31,6 +33,45 @@ class History:
 
     def __init__(self, store: TimeSeriesStore, journal: Journal, storing: Storing, clock: Clock) -> None:
         self._store, self._journal, self._storing, self._clock = store, journal, storing, clock
+        self._memory = storing.recent
+
+    def remembered(self, host: str, start: int, stop: int, max_points: int) -> Samples | None:
+        """What `samples` would answer, when no question to the store is needed for it."""
+        found = self._memory.samples(host, start, stop) if _is_raw(start, stop, max_points) else None
+        return found if found is not None and len(found[0]) <= max_points else None
+
+    def samples(self, host: str, start: int, stop: int, max_points: int) -> Samples:
+        """Time and mean of `series`; of recent minutes the store is asked once, from then on memory has them."""
+        try:
+            if self._is_worth_learning(host, start, stop, max_points):
+                self._learn(host)
+        except StoreUnavailable:
+            series = self._from_journal(host, start, stop, max_points)
+        else:
+            if (found := self.remembered(host, start, stop, max_points)) is not None:
+                return found
+            series = self.series(host, start, stop, max_points)
+        return series.time, series.mean
+
+    def forget(self, host: str) -> None:
+        """The store has forgotten it."""
+        self._memory.forget(host)
+
+    def _is_worth_learning(self, host: str, start: int, stop: int, max_points: int) -> bool:
+        now = self._clock.now_ms()
+        fits = now - RECENT_MS <= start and stop <= now + AHEAD_MS and _is_raw(start, stop, max_points)
+        return fits and self._storing.away is None and self._memory.samples(host, start, stop) is None
+
+    def _learn(self, host: str) -> None:
+        followed = self._memory.follow(host, self._storing.scored_position)
+        if followed is None or self._storing.stored_position < followed.after:
+            return
+        start, stop = (self._clock.now_ms() + shift for shift in (-RECENT_MS, AHEAD_MS))
+        found = self._store.series(host, start, stop, MOST_OF_HOST)
+        if found.bucket_ms or found.tier is not Tier.RAW:
+            self._memory.leave_to_store(host, "it has too many samples")
+        else:
+            self._memory.learn(host, followed, (found.time, found.mean), start, stop)
 
     def series(self, host: str, start: int, stop: int, max_points: int) -> Series:
         """As the store's; tier `journal` when it is away and these are the last minutes only."""
@@ -74,6 +115,11 @@ class History:
         after = max(after, self._journal.last() - MOST_ENTRIES)
         entries = self._journal.after(after, MOST_ENTRIES)
         return [Judged.from_entry(entry) for entry in entries if entry.scored and entry.kind is EntryKind.SAMPLES]
+
+
+def _is_raw(start: int, stop: int, max_points: int) -> bool:
+    """Are samples, and not rollups, what a store has for so many points?"""
+    return stop - start < max_points * TIER_MS[Tier.MINUTE]
 
 
 def _of_host(items: Sequence[Judged], host: str) -> Raw:

@@ -23,6 +23,7 @@ from monitor_core.frame import Frame, concat
 from monitor_core.scores import Scores, concat_scores
 from monitor_core.service.clock import Clock
 from monitor_core.service.counters import Counters
+from monitor_core.service.recent import Recent
 from monitor_core.storage.journal import Backlog, Entry, EntryKind, Journal
 from monitor_core.storage.state import StateStore
 from monitor_core.storage.timeseries import Anomaly, RefusedSample, StoreUnavailable, TimeSeriesStore
@@ -105,6 +106,7 @@ class Storing:
         self._stopping = False
         self._attempt = 0
         self._backlog = (Backlog(0, 0, None), 0.0)
+        self.recent = Recent(clock)
         self.stored_position = 0
         self.scored_position = 0
         self.given_up = 0
@@ -112,6 +114,8 @@ class Storing:
 
     def hand_over(self, judged: Sequence[Judged]) -> None:
         """Committed entries, in order. Beyond some thousand samples they are left to the journal."""
+        for item in judged:
+            self.recent.take(item.position, item.frame)
         with self._wake:
             self.scored_position = max(self.scored_position, *(item.position for item in judged))
             if not self._from_journal:
@@ -199,6 +203,8 @@ class Storing:
             return False
         for item in refused:
             log.warning("the store will never take a sample (%s): %s", item.reason, item.sample)
+        if refused:
+            self.recent.forget_all()
         self.stored_position = group[-1].position
         self._counters.stored.put(sum(len(item.frame) for item in group))
         if self.away is not None:

@@ -116,6 +116,7 @@ def _hosts(service: Service) -> APIRouter:
         if not await asyncio.to_thread(service.pipeline.forget, host_name(name)):
             raise Problem(404, "No such host.")
         await asyncio.to_thread(service.store.forget, name)
+        service.history.forget(name)
         service.live.forget(name)
         return json({"forgotten": name})
 

@@ -70,6 +70,15 @@ def test_the_same_instant_again_overwrites(store, compact_between):
     assert np.isnan(series.mean[0, 1])
 
 
+def test_the_same_instant_twice_in_one_write_is_the_last(store):
+    values = [[1, 1, 1, 1], [2, 2, np.nan, np.nan], [3, 3, 3, 3], [4, 4, 4, 4], [5, 5, 5, 5]]
+    write(store, make_frame([T0, T0, T0 + 1, T0 + 1, T0 + 2], ["a"] * 5, values), anomaly=[0, 0, 1, 0, 0])
+    series = store.series("a", T0, T0 + HOUR, 100)
+    assert series.mean[:, 0].tolist() == [2, 4, 5]
+    assert np.isnan(series.mean[:, 2]).tolist() == [True, False, False]
+    assert series.anomalies[:, 0].tolist() == [0, 0, 0]
+
+
 def test_samples_out_of_order_come_back_in_order(store):
     write(store, make_frame([T0 + 9, T0 + 3, T0 + 6], ["a"] * 3, np.ones((3, 4))))
     assert store.series("a", T0, T0 + HOUR, 100).time.tolist() == [T0 + 3, T0 + 6, T0 + 9]

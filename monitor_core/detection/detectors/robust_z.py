@@ -1,7 +1,8 @@
 """Floored robust z-score: how many scales the level is away from the host's own median.
 
 Catches: a level that differs from the last hour's, per metric. Misses: slow leaks (the median follows), odd
-combinations of ordinary values, stuck sensors, and what falls from where it was nearly full: that is relief. Needs: 12 baseline levels, 3 minutes at one sample each 3 s.
+combinations of ordinary values, stuck sensors, and what falls from where it was nearly full: that is relief. Needs:
+12 baseline levels, 3 minutes at one sample each 3 s.
 
 >>> import numpy as np
 >>> float(score(z(np.array([[46.0]]), np.array([[30.0]]), np.array([[4.0]])))[0])
@@ -31,9 +32,7 @@ def score(distance: FloatArray) -> FloatArray:
     return 1.0 - np.exp2(-np.abs(distance).max(axis=1) / 2.0)
 
 
-def expected(
-    median: FloatArray, scale: FloatArray, high: FloatArray | float = np.inf
-) -> tuple[FloatArray, FloatArray]:
+def expected(median: FloatArray, scale: FloatArray, high: FloatArray | float = np.inf) -> tuple[FloatArray, FloatArray]:
     """[n, m] low and high end of the values that nobody should wonder about; -inf: anything below is a relief."""
     with np.errstate(invalid="ignore"):
         low = np.where(median >= NEARLY_FULL * high, -np.inf, median - EXPECTED_SCALES * scale)

@@ -86,6 +86,7 @@ class InfluxStore:
         if not len(frame):
             return ()
         self._be_ready()
+        frame, scores = _last_of_each(frame, scores)
         newest = self._known_newest(frame)
         rows = newest.rows(frame.hosts)[frame.code]
         late = frame.time <= newest.time[rows]
@@ -295,6 +296,16 @@ class InfluxStore:
         if tier is Tier.HALF_HOUR:
             due.append(self._pending.first_half_hour(start, stop))
         return min((at for at in due if at is not None), default=None)
+
+
+def _last_of_each(frame: Frame, scores: Scores) -> tuple[Frame, Scores]:
+    """Of the same host and instant the last sample: lines go by the fields they have, not in order of arrival."""
+    if np.bincount(frame.code).max() == 1:
+        return frame, scores
+    order = np.lexsort((frame.time, frame.code))
+    time, code = frame.time[order], frame.code[order]
+    rows = np.sort(order[np.append((time[1:] != time[:-1]) | (code[1:] != code[:-1]), True)])
+    return (frame, scores) if len(rows) == len(frame) else (frame.take(rows), scores.take(rows))
 
 
 def _at(wanted: IntArray, time: IntArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
