@@ -7,7 +7,7 @@ Thresholds that nothing ever reached have a rate too: a weak exponential prior, 
 
 Alerts about limits, silence and the slow channel are outside the budget, and so is one that somebody marked as real.
 While a host is new each of them counts less, a quarter on the first day, all from a week on: who tries it out wants to
-hear it more than twice.
+hear it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ RISES_MS = 60_000
 AGAIN_MS = DAY_MS
 APART_SAMPLES, APART_MS = 10, 60_000
 LASTS_MS, TURNS_OUT_MS = 30_000, 900_000
-NEARLY = 1.0  # scales below the threshold: what dances on it is one incident
 FARTHER = 1.0  # scales that make up for each sample that is missing
 # Staying high is less news than rising: a tenth of the last hour's height above what comes once a day is taken off.
 DAILY, STALE, STALE_FROM = 2.32, 0.1, -4.8
@@ -118,12 +117,10 @@ class Sample(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """[n] `over`: the sample's distance is over its host's threshold; `lasts`: and that long enough to be told;
-    `nearly`: enough for an incident to go on."""
+    """[n] `over`: the sample's distance is over its host's threshold; `lasts`: and that long enough to be told."""
 
     over: BoolArray
     lasts: BoolArray
-    nearly: BoolArray
 
 
 def watch(state: BudgetState, budget: Budget, sample: Sample) -> Watched:
@@ -138,14 +135,13 @@ def watch(state: BudgetState, budget: Budget, sample: Sample) -> Watched:
     lasting = _lasting(state, budget, rows, news, gap)
     known = sample.limited & ~np.isnan(state.threshold[rows])
     threshold = thresholds(state, budget, rows, sample.limited)
-    height = np.where(known, news, distance)
-    over, nearly = height >= threshold, height >= threshold - NEARLY
+    over = np.where(known, news, distance) >= threshold
     lasts = over & (np.where(known, lasting, lasting + distance - news) >= threshold)
     some = np.flatnonzero(sample.limited)
     if len(some) and math.isfinite(budget.alerts_per_day):
         _count(state, rows[some], time[some], lasting[some], gap[some], sample.outside[some])
         _decide(state, budget, rows[some], time[some])
-    return Watched(over, lasts, nearly)
+    return Watched(over, lasts)
 
 
 def thresholds(state: BudgetState, budget: Budget, rows: IntArray, limited: BoolArray) -> FloatArray:

@@ -116,7 +116,7 @@ class Scorer:
         """Score rows that came too late to be learned from, without touching the state."""
         counts = np.bincount(frame.code, minlength=len(frame.hosts))
         if len(frame) and counts.max() >= HISTORY_ROWS:
-            return self._history_scorer().score(frame, pause)
+            return self.with_empty_memory().score(frame, pause)
         return self.peek(frame)
 
     def peek(self, frame: Frame) -> Scores:
@@ -140,10 +140,6 @@ class Scorer:
 
     def with_empty_memory(self) -> Scorer:
         """The same rules and model, knowing no host."""
-        return self._history_scorer()
-
-    def _history_scorer(self) -> Scorer:
-        """A scorer with the same rules and an empty memory."""
         other = Scorer({}, None, self.state.spacing_ms, self.metrics)
         other._default, other._overrides = self._default, self._overrides
         other.use(self.forest, self.model_version, self.models)
@@ -269,7 +265,7 @@ class Scorer:
         fast = votes[np.ix_(asked, FAST)]
         fast = 1.0 - (1.0 - np.minimum(fast, 1.0 - 1e-6)) ** hush[:, None]
         votes[np.ix_(asked, FAST)] = fast
-        said = 1.0 - np.exp2(-voice * neighbours.scales(heard.level[asked]) / 2.0)
+        said = robust_z.score_of(voice * neighbours.scales(heard.level[asked]))
         votes[asked, NEIGHBOURS] = said
         louder = said >= np.fmax.reduce(fast, axis=1, initial=0.0)
         squares[asked[louder]] = heard.parts[asked[louder]]
@@ -327,11 +323,6 @@ class Scorer:
 def distance_of(score: FloatArray) -> FloatArray:
     """[n] the distance in scales that such a score stands for; 0 where nobody spoke."""
     return np.minimum(-2.0 * np.log2(1.0 - np.minimum(np.nan_to_num(score), 1.0 - 1e-6)), LARGEST_DISTANCE)
-
-
-def score_of(distance: FloatArray) -> FloatArray:
-    """[n] the score that a distance in scales stands for."""
-    return 1.0 - np.exp2(-distance / 2.0)
 
 
 def _as_squares(score: FloatArray) -> FloatArray:

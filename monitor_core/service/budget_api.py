@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from monitor_core.detection import alert_budget
-from monitor_core.detection.scorer import score_of
+from monitor_core.detection.detectors.robust_z import score_of
 from monitor_core.service.access import Problem
 from monitor_core.service.bootstrap import Service
 from monitor_core.service.original_api import host_name, json

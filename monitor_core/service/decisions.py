@@ -13,9 +13,10 @@ import numpy as np
 
 from monitor_core.alerting.routing import RoutingReason, route
 from monitor_core.detection import counterfactual, explanation
+from monitor_core.detection.detectors.robust_z import score_of
 from monitor_core.detection.incident_policy import ESCALATED, OPENED, Transition
 from monitor_core.detection.label_rules import EVIDENT_SHARE, LabelRules, culprits
-from monitor_core.detection.scorer import Scorer, score_of
+from monitor_core.detection.scorer import Scorer
 from monitor_core.detection.unusual import Bar
 from monitor_core.frame import HISTORY_AGE_MS, FloatArray, Frame, IntArray
 from monitor_core.incidents import Counterfactual, Incident, Kind, Reason, Severity, State, escalate, resolve

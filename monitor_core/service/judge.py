@@ -208,8 +208,7 @@ class Judge:
             return slow | (distance >= bar), None
         sample = Sample(rows, time, distance, slow | breach, limited)
         watched = alert_budget.watch(counting, self.budget, sample)
-        goes_on = watched.nearly & self.policy.is_open[self.policy.rows(frame.hosts)[frame.code[at]]]
-        return slow | watched.over | goes_on, watched.lasts
+        return slow | watched.over, watched.lasts
 
     def _batch(self, frame: Frame, scores: Scores, arrived: IntArray) -> Batch:
         return Batch(frame, scores, arrived, np.full(len(frame), self.budget.distance))

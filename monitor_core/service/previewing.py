@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from monitor_core.detection.detectors.robust_z import score_of
 from monitor_core.detection.hindsight import DAYS, Hindsight, Shift, hindsight
-from monitor_core.detection.scorer import score_of
 from monitor_core.frame import make_frame
 from monitor_core.incidents import Incident, Kind
 from monitor_core.labels import Label, Labelled, effect

@@ -116,3 +116,12 @@ def page(browser: Any) -> Iterator[Any]:
 def points(page: Any) -> int:
     """How many samples the overview's chart shows."""
     return int(page.get_attribute(".sim-plot-fleet", "data-points") or 0)
+
+
+def drag_over(page: Any, first: float, last: float) -> None:
+    """Zoom by the mouse into a part, from `first` to `last` of its width, of a host's first chart."""
+    box = page.locator(".sim-plot-metric .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * first, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * last, box["y"] + 40, steps=5)
+    page.mouse.up()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import requests
 
-from tests.browser.conftest import Product
+from tests.browser.conftest import Product, drag_over
 
 pytestmark = pytest.mark.browser
 STEP_MS = 3_000
@@ -112,11 +112,7 @@ def test_the_log_comes_back_as_it_was_filtered(page, product):
 def test_an_address_with_a_zoom_opens_the_same_view_elsewhere(page, product):
     page.goto(f"{product.url}/host?host=web-1&range=1h")
     page.wait_for_selector(".sim-plot-metric .main-svg")
-    box = page.locator(".sim-plot-metric .nsewdrag").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 40)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 40, steps=5)
-    page.mouse.up()
+    drag_over(page, 0.7, 0.9)
     page.wait_for_function("location.search.includes('zoom=')")
     view = "document.querySelectorAll('.sim-plot-metric')[1].layout.xaxis.range.map((at) => +new Date(at))"
     before = page.evaluate(view)

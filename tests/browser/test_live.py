@@ -3,7 +3,7 @@ import urllib.request
 
 import pytest
 
-from tests.browser.conftest import WAIT_MS, points
+from tests.browser.conftest import WAIT_MS, drag_over, points
 
 pytestmark = pytest.mark.browser
 # the axis of the first chart in ms, which Plotly keeps as numbers or as text
@@ -44,11 +44,7 @@ def test_live_points_arrive_and_the_chart_is_never_replaced(page, product):
 def test_a_zoom_survives_live_samples(page, product):
     page.goto(f"{product.url}/host?host=web-2&range=15m")
     page.wait_for_selector(".sim-plot-metric[data-points]")
-    box = page.locator(".sim-plot-metric .nsewdrag").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 40)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 40, steps=5)
-    page.mouse.up()
+    drag_over(page, 0.3, 0.6)
     # Plotly zooms in its own time: until then the axis shows fifteen minutes
     page.wait_for_function(f"(([from, to]) => to - from < 600_000)({SHOWN})")
     zoomed = page.evaluate(SHOWN)

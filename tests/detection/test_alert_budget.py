@@ -117,12 +117,6 @@ def test_while_a_host_is_new_its_alerts_count_less():
     assert whole * 15 == pytest.approx(1.0, abs=0.1)
 
 
-def test_what_dances_on_the_threshold_goes_on():
-    watched = list(watch_all(BudgetState(), [0, 9, 3.5, 2.4], limited=False))
-    assert [bool(w.over[0]) for w in watched] == [False, True, False, False]
-    assert [bool(w.nearly[0]) for w in watched] == [False, True, True, False]
-
-
 def test_an_incident_marked_as_real_no_longer_counts_and_counts_again_when_taken_back():
     state = BudgetState()
     play(state, [0.0] * 5 + [9.0] * 10 + [0.0] * 10)

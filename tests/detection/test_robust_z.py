@@ -1,9 +1,11 @@
 """The robust z: what is far, and what is only a relief."""
 
 import numpy as np
+import pytest
 
 from monitor_core.detection.detectors import robust_z
 from monitor_core.detection.scorer import Scorer
+from monitor_core.metrics import METRICS
 from tests.builders import steady
 
 ALARM = 0.75
@@ -31,6 +33,17 @@ def test_a_processor_that_was_nearly_full_and_is_idle_is_a_relief_and_one_that_w
 def test_what_climbs_is_unusual_wherever_it_was():
     assert judged(usual=20, then=60)[0] >= ALARM
     assert robust_z.z(np.array([99.0]), np.array([85.0]), np.array([3.0]), 100.0)[0] > 4
+
+
+@pytest.mark.parametrize(("key", "points"), [("cpu", 16), ("memory", 12), ("disk", 8), ("disk_io", 16)])
+def test_what_fills_has_less_room_than_what_is_done(key, points):
+    def alarms(more):
+        frame = steady(n=1_200)
+        frame.values[-10:, METRICS.index(key)] = 30 + more
+        return Scorer({}).score(frame).score[-1] >= ALARM
+
+    assert alarms(points + 1.5)
+    assert not alarms(points - 1.5)
 
 
 def test_a_metric_without_a_known_end_is_never_nearly_full():

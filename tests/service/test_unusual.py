@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from monitor_core.detection.scorer import distance_of, score_of
+from monitor_core.detection.detectors.robust_z import score_of
+from monitor_core.detection.scorer import distance_of
 from monitor_core.frame import make_frame
 from monitor_core.incidents import Kind
 from tests.conftest import client_of, settled

@@ -29,7 +29,12 @@ def z(level: FloatArray, median: FloatArray, scale: FloatArray, high: FloatArray
 
 def score(distance: FloatArray) -> FloatArray:
     """[n] from the largest distance: each two scales halve what is missing to 1, so 4 scales are 0.75."""
-    return 1.0 - np.exp2(-np.abs(distance).max(axis=1) / 2.0)
+    return score_of(np.abs(distance).max(axis=1))
+
+
+def score_of(distance: FloatArray) -> FloatArray:
+    """[n] the score that a distance in scales stands for."""
+    return 1.0 - np.exp2(-distance / 2.0)
 
 
 def expected(median: FloatArray, scale: FloatArray, high: FloatArray | float = np.inf) -> tuple[FloatArray, FloatArray]:

@@ -121,7 +121,7 @@ export const began = (incident, now) => {
 
 /** With what values it would be normal; nothing where nobody knows. */
 export const counterfactual = (incident) =>
-  incident.counterfactual && h("p", { class: "sim-counterfactual", title: "If the mean of its last four samples were that, it would not count on this host: nothing unusual for it, no climb, no limit exceeded" }, incident.counterfactual.sentence);
+  incident.counterfactual && h("p", { class: "sim-counterfactual", title: "If the mean of its last three samples were that, it would not count on this host: nothing unusual for it, no climb, no limit exceeded" }, incident.counterfactual.sentence);
 
 /** What an open incident says of itself. `series` (may come later) fills the sparkline. */
 export function incidentCard(app, incident, { now, channels, compact = false, labels = [], changed = () => {} }) {
