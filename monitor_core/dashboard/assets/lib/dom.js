@@ -27,7 +27,22 @@ export function show(node, key, build) {
   const now = JSON.stringify(key);
   if (node.dataset.shows === now) return;
   node.dataset.shows = now;
+  const back = node.contains(document.activeElement) ? placeIn(node, document.activeElement) : null;
   node.replaceChildren(...[build()].flat(3).filter(Boolean));
+  back?.();
+}
+
+/** Whoever works with the keyboard goes on where they were, and what they were typing is still there. */
+function placeIn(node, held) {
+  const nameOf = (one) => `${one.tagName} ${one.getAttribute("href") ?? one.getAttribute("aria-label") ?? one.textContent}`;
+  const alike = () => [...node.querySelectorAll(held.tagName)].filter((one) => nameOf(one) === name);
+  const name = nameOf(held);
+  const nth = alike().indexOf(held);
+  return () => {
+    const next = alike()[nth];
+    next?.focus({ preventScroll: true });
+    if (next?.type === "text") next.value = held.value;
+  };
 }
 
 /** Set text only when it differs, so that screen readers and selections are left alone. */
