@@ -94,7 +94,7 @@ def test_the_page_says_when_the_service_is_killed_and_when_it_is_back(page, spli
 def test_a_page_that_is_opened_while_the_service_is_away_waits_for_it(page, split):
     split.service.stop()
     page.goto(split.pages.url)
-    page.wait_for_selector("text=The service does not answer.")
+    page.wait_for_selector("h1:has-text('The service does not answer')")
     split.service.start()
     page.wait_for_selector(LIVE)
 
@@ -113,6 +113,10 @@ def test_the_pages_process_keeps_nothing_and_stops_at_once_with_pages_open(page,
 def test_with_a_token_the_browser_logs_in_once(page, tmp_path):
     with running(tmp_path, API_TOKEN=TOKEN) as split:
         page.goto(split.pages.url)
+        page.fill("input[name='token']", "not-the-token")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[role='alert']:has-text('That is not the token.')")
+        assert page.get_attribute("input[name='token']", "aria-invalid") == "true"
         page.fill("input[name='token']", TOKEN)
         page.click("text=Open")
         page.wait_for_selector(LIVE)

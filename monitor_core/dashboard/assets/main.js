@@ -2,7 +2,7 @@
 
 import { Failure, get, post } from "./lib/api.js";
 import { h } from "./lib/dom.js";
-import { address, noticeBar, nothing } from "./lib/parts.js";
+import { address, header, noticeBar, nothing } from "./lib/parts.js";
 import { followTheme } from "./lib/theme.js";
 
 const MODULES = {
@@ -98,25 +98,35 @@ async function start(app) {
 }
 
 function sayGone(app, error) {
-  app.root.replaceChildren(nothing(error.message, "Trying again every second."));
+  const head = header();
+  head.say("muted", error.message.replace(/\.$/, ""), "Trying again every second; this page comes by itself.");
+  if (app.root.querySelector("h1")?.textContent !== head.node.querySelector("h1").textContent) app.root.replaceChildren(head.node);
   return new Promise((done) => setTimeout(done, 1000));
 }
 
 function askForToken(app) {
   return new Promise((done) => {
-    const input = h("input", { type: "password", name: "token", autocomplete: "current-password", "aria-label": "API token" });
-    const said = h("p", { class: "sim-muted", role: "alert" });
+    const input = h("input", { id: "sim-token", type: "password", name: "token", autocomplete: "current-password", required: true, "aria-describedby": "sim-token-said" });
+    const said = h("p", { class: "sim-wrong", role: "alert" });
+    const enter = h("button", { class: "sim-button sim-primary" }, "Open");
     const send = async (event) => {
       event.preventDefault();
+      enter.disabled = true;
+      said.textContent = "";
       try {
-        await post("/api/session", { token: input.value });
+        await post("/api/session", { token: input.value.trim() });
         done();
       } catch (error) {
         said.textContent = error.message;
+        input.setAttribute("aria-invalid", "true");
+        input.select();
       }
+      enter.disabled = false;
     };
     app.root.replaceChildren(h("form", { class: "sim-card sim-token", onsubmit: send },
-      h("h2", {}, "This monitor asks for its token"), input, h("button", { class: "sim-button sim-primary" }, "Open"), said));
+      h("h1", {}, "This monitor asks for its token"),
+      h("p", { id: "sim-token-said", class: "sim-muted" }, "The service was started with it, as API_TOKEN. This browser is asked again after 30 days."),
+      h("label", { for: "sim-token" }, "Token"), h("div", { class: "sim-token-line" }, input, enter), said));
     input.focus();
   });
 }
