@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.browser.conftest import WAIT_MS
+
 pytestmark = pytest.mark.browser
 HELD = "document.activeElement.textContent"
 
@@ -15,3 +17,14 @@ def test_the_keyboard_keeps_its_place_in_a_table_that_is_drawn_again(page, produ
     assert page.evaluate(HELD) == "web-2"
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('web-2')")
+
+
+def test_on_a_phone_a_tap_in_the_log_shows_the_incident(browser, product):
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{product.url}/incidents")
+    page.wait_for_selector(".sim-side .sim-timeline", timeout=WAIT_MS)
+    page.locator(".sim-log tbody tr").last.click()
+    page.wait_for_function("document.querySelector('.sim-side').getBoundingClientRect().top >= 0")
+    assert page.evaluate("document.querySelector('.sim-side').getBoundingClientRect().top") < 400
+    context.close()

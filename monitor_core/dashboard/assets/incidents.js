@@ -79,7 +79,7 @@ class Incidents {
       if (!this.rows) this.log.replaceChildren(nothing(error.message));
       return;
     }
-    this.chosen ??= this.rows[0]?.id ?? null;
+    this.chosen ??= (this.rows.find((incident) => incident.state !== "resolved") ?? this.rows[0])?.id ?? null;
     this.say();
     this.drawLanes(start);
     this.drawLog();
@@ -162,6 +162,9 @@ class Incidents {
     this.app.remember({ incident: String(id) });
     this.drawLog();
     await this.drawDetail();
+    // on a phone it stands above the log that was tapped
+    const { top, bottom } = this.detail.getBoundingClientRect();
+    if (bottom < 100 || top > window.innerHeight - 100) this.detail.scrollIntoView({ block: "start" });
   }
 
   async drawDetail() {
