@@ -28,3 +28,12 @@ def test_on_a_phone_a_tap_in_the_log_shows_the_incident(browser, product):
     page.wait_for_function("document.querySelector('.sim-side').getBoundingClientRect().top >= 0")
     assert page.evaluate("document.querySelector('.sim-side').getBoundingClientRect().top") < 400
     context.close()
+
+
+def test_the_table_of_hosts_says_how_it_is_sorted(page, product):
+    page.goto(f"{product.url}/host")
+    page.wait_for_selector("th[aria-sort='ascending']:has-text('State')")
+    page.click("th button:has-text('CPU')")
+    page.wait_for_selector("th[aria-sort='descending']:has-text('CPU')")
+    page.click("th button:has-text('CPU')")
+    page.wait_for_selector("th[aria-sort='ascending']:has-text('CPU')")

@@ -7,7 +7,7 @@ import { FleetChart } from "./lib/fleet_chart.js";
 import { HostMap } from "./lib/host_map.js";
 import { labelTags } from "./lib/labels.js";
 import {
-  button, card, header, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, tag,
+  button, card, header, howToSend, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, tag,
 } from "./lib/parts.js";
 import { area } from "./lib/spark.js";
 import { Stream } from "./lib/stream.js";
@@ -211,7 +211,7 @@ class Overview {
     const { incidents, channels, earlier } = this.state;
     const key = incidents.map((incident) => [incident.id, incident.state, incident.severity, incident.title, incident.label]);
     show(this.open, [key, earlier[0]?.id, !this.hosts.size], () => {
-      if (!this.hosts.size) return this.howToSend();
+      if (!this.hosts.size) return h("section", { class: "sim-card sim-well" }, howToSend());
       if (!incidents.length) return this.well(earlier[0]);
       const now = this.now();
       this.cards = incidents.slice(0, 6).map((incident) => [incident, incidentCard(this.app, incident, { now, channels, labels: labelTags(incident) })]);
@@ -230,11 +230,6 @@ class Overview {
       const series = await get(`/api/v1/series?${query}`).catch(() => null);
       if (series?.time.length > 1) made.draw(series);
     }));
-  }
-
-  howToSend() {
-    const line = `curl -X POST ${location.origin}/ingest -H 'Content-Type: application/json' -d '{"host": "web-1", "cpu": 42, "memory": 61, "disk": 70}'`;
-    return h("section", { class: "sim-card sim-well" }, h("p", {}, h("b", {}, "Nothing has arrived yet. "), "A host is known from its first sample on:"), h("code", { class: "sim-code" }, line));
   }
 
   well(last) {

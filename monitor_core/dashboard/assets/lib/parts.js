@@ -99,6 +99,12 @@ export const card = (title, aside, ...children) =>
 export const nothing = (sentence, more) =>
   h("div", { class: "sim-nothing" }, h("strong", {}, sentence), more && h("p", {}, more));
 
+/** What there is to do before the first sample. */
+export function howToSend() {
+  const line = `curl -X POST ${location.origin}/ingest -H 'Content-Type: application/json' -d '{"host": "web-1", "cpu": 42, "memory": 61, "disk": 70}'`;
+  return [h("p", {}, h("b", {}, "Nothing has arrived yet. "), "A host is known from its first sample on:"), h("code", { class: "sim-code" }, line)];
+}
+
 export const since = (ms, now) => h("time", { datetime: new Date(ms).toISOString(), title: absolute(ms) }, moment(ms, now));
 
 export const stateTone = (incident) =>
