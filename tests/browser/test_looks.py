@@ -37,3 +37,11 @@ def test_the_table_of_hosts_says_how_it_is_sorted(page, product):
     page.wait_for_selector("th[aria-sort='descending']:has-text('CPU')")
     page.click("th button:has-text('CPU')")
     page.wait_for_selector("th[aria-sort='ascending']:has-text('CPU')")
+
+
+def test_a_value_is_called_the_last_one_while_no_news_comes(page, product):
+    page.goto(f"{product.url}/host?host=web-2&range=15m")
+    page.wait_for_selector(".sim-metric-head:has-text('% now')")
+    product.stop()
+    page.wait_for_selector(".sim-metric-head:has-text('% last')")
+    product.start()

@@ -169,6 +169,7 @@ class Host {
     this.word = word;
     const behind = this.host?.last ? Math.max(0, (this.stream.now() - this.host.last) / 1000).toFixed(1) : null;
     const quiet = this.host?.last && this.stream.now() - this.host.last > Math.max(15_000, 5 * (this.host.gap_ms ?? 0));
+    this.charts.sayAway(word === "gone" || Boolean(quiet));
     this.pill.say(word === "live" && quiet ? "stale" : word, word === "live" ? behind : null);
     if (word === "gone") this.head.gone(at);
     else this.say();

@@ -23,13 +23,13 @@ export class HostCharts {
   }
 
   room(metric, index) {
-    const number = h("span", {});
+    const [number, unit] = [h("span"), h("span", { class: "sim-unit" })];
     const ribbon = h("canvas", { class: "sim-ribbon", width: RIBBON_WIDTH, height: 1, "aria-hidden": true });
     const plot = h("div", { class: "sim-plot sim-plot-metric", role: "img", "aria-label": `${metric.label} over time` });
     const square = h("i", { style: { background: `var(--sim-${METRIC_COLOUR[metric.key]})` } });
     const node = h("div", { class: "sim-metric" },
-      h("div", { class: "sim-metric-head" }, square, h("span", {}, metric.label), number), ribbon, plot);
-    return { metric, index, number, ribbon, plot, node };
+      h("div", { class: "sim-metric-head" }, square, h("span", {}, metric.label), h("span", {}, number, unit)), ribbon, plot);
+    return { metric, index, number, unit, ribbon, plot, node };
   }
 
   async draw(series, range, past, quietly) {
@@ -142,9 +142,18 @@ export class HostCharts {
 
   now(values) {
     values.forEach((value, index) => {
-      const text = value === null || value === undefined ? "no value" : `${Math.round(value)}${THIN}%`;
-      setText(this.metrics[index].number, `${text} now`);
+      const { number, unit } = this.metrics[index];
+      const there = value !== null && value !== undefined;
+      setText(number, there ? String(Math.round(value)) : "—");
+      setText(unit, `${there ? `${THIN}%` : " no value"} ${this.away ? "last" : "now"}`);
     });
+  }
+
+  /** While no news comes, what stands there is the last that was heard. */
+  sayAway(away) {
+    if (this.away === away) return;
+    this.away = away;
+    for (const { unit } of this.metrics) setText(unit, unit.textContent.replace(away ? "now" : "last", away ? "last" : "now"));
   }
 
   /** One more sample on all four charts; nothing else is drawn again. */
