@@ -168,9 +168,9 @@ function acknowledgeButton(incident, changed) {
 }
 
 function incidentSpark(app, incident, series) {
-  const metric = incident.evidence[0]?.metric ?? "cpu";
+  const { metric, limit } = incident.evidence[0] ?? { metric: "cpu", limit: null };
   const own = series.metrics[metric];
-  return banded(series.time, own.mean, own.expected_low, own.expected_high,
+  return banded(series.time, own.mean, own.expected_low, own.expected_high, limit,
     colour(app.root, METRIC_COLOUR[metric]), colour(app.root, "critical"), colour(app.root, "band"));
 }
 

@@ -29,12 +29,18 @@ function boxOf(xs, ys, least) {
   return { x: (v) => ((v - x0) / (x1 - x0 || 1)) * W, y: (v) => H - ((v - low + pad) / span) * H };
 }
 
-/** A filled line over the whole width of a tile. `least`: smallest height of the scale, in units. */
-export function area(xs, ys, colour, least = 12) {
+/** From zero, one line above the ground, to a little above the highest: nothing lies at the bottom. */
+function groundBox(xs, ys, least) {
+  const high = Math.max(...ys, least) * 1.12;
+  return { x: boxOf(xs, ys, least).x, y: (v) => H - 1.5 - (v / high) * (H - 1.5) };
+}
+
+/** A filled line over the whole width of a tile. `least`: smallest height of the scale, in units; `ground`: stands on zero. */
+export function area(xs, ys, colour, least = 12, ground = false) {
   const there = ys.filter((y) => y !== null);
   const view = svg("svg", { class: "sim-spark", viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", "aria-hidden": true });
   if (there.length < 2) return view;
-  const box = boxOf(xs, there, least);
+  const box = ground ? groundBox(xs, there, least) : boxOf(xs, there, least);
   const line = path(xs.map((x, i) => [x, ys[i]]), box);
   const first = box.x(xs[ys.findIndex((y) => y !== null)]);
   view.append(
@@ -44,8 +50,8 @@ export function area(xs, ys, colour, least = 12) {
   return view;
 }
 
-/** A line with its expected band; where it leaves the band it is red. */
-export function banded(xs, ys, low, high, colour, alarm, band) {
+/** A line with its expected band; where it leaves the band, or is over its `limit`, it is red. */
+export function banded(xs, ys, low, high, limit, colour, alarm, band) {
   const all = [...ys, ...low, ...high].filter((y) => y !== null && y !== undefined);
   const view = svg("svg", { class: "sim-spark", viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", "aria-hidden": true });
   if (all.length < 2) return view;
@@ -56,7 +62,7 @@ export function banded(xs, ys, low, high, colour, alarm, band) {
     const bottom = known.reverse().map(([x, a]) => `${box.x(x).toFixed(1)} ${box.y(a).toFixed(1)}`).join("L");
     view.append(svg("path", { d: `M${top}L${bottom}Z`, fill: band }));
   }
-  const outside = ys.map((y, i) => y !== null && low[i] !== null && (y > high[i] || y < low[i]));
+  const outside = ys.map((y, i) => y !== null && ((low[i] !== null && (y > high[i] || y < low[i])) || y > (limit ?? Infinity)));
   const red = xs.map((x, i) => [x, outside[i] || outside[i + 1] || outside[i - 1] ? ys[i] : null]);
   view.append(stroke(path(xs.map((x, i) => [x, ys[i]]), box), colour), stroke(path(red, box), alarm));
   return view;
