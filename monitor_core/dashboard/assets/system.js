@@ -50,7 +50,7 @@ class System {
   }
 
   stage(stage) {
-    const spark = area(stage.history.map((_, i) => i), stage.history, colour(this.app.root, "muted"), 0.5);
+    const spark = area(stage.history.map((_, i) => i), stage.history, colour(this.app.root, "muted"), 0.5, true);
     return h("div", { class: "sim-stage" }, h("span", { class: "sim-small" }, h("span", { class: "sim-dot", "data-tone": stage.ok ? "ok" : "critical" }), stage.label),
       h("strong", {}, stage.value), h("span", { class: "sim-small" }, stage.detail), h("div", {}, spark));
   }
@@ -85,14 +85,18 @@ class System {
     // a database that does not tell its bytes tells its rows
     const share = (line) => (total ? (line.bytes ?? 0) / total : rows ? (line.rows ?? 0) / rows : 0);
     const span = (days) => (days === null ? "for ever" : days % 365 === 0 ? plural(days / 365, "year") : `${Math.round(days * 10) / 10} days`);
-    return card("Kept", total ? bytes(total) : null, table(kept.map((line) => [line.name, muted(span(line.retention_days)), h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(share(line), "cpu")), right(total ? bytes(line.bytes) : ""), right(line.rows === null ? "—" : number(line.rows), true)])));
+    const head = [["What"], ["For"], [""], [total ? "Size" : "", "sim-right"], ["Rows", "sim-right sim-wide"]];
+    return card("Kept", total ? bytes(total) : null, table(kept.map((line) => [line.name, muted(span(line.retention_days)), h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(share(line), "cpu")), right(total ? bytes(line.bytes) : ""), right(line.rows === null ? "—" : number(line.rows), true)]), head));
   }
 
   jobs(jobs, now) {
-    const next = (job) => (job.next_at ? (job.next_at - now > 90_000 ? moment(job.next_at, now) : `in ${lasted(job.next_at - now)}`) : "—");
-    return card("Jobs", null, table(jobs.map((job) => [job.name, muted(job.every_s ? `every ${job.every_s}${THIN}s` : "daily"),
-      muted([`${job.late} late`, job.skipped && `${job.skipped} skipped`, job.failed && `${job.failed} failed`].filter(Boolean).join(", ")),
-      right(job.last_ms === null ? "—" : milliseconds(job.last_ms), true), right(next(job))])));
+    const wait = (ms, at) => (ms > 90_000 ? moment(at, now) : ms < 500 ? "now" : `in ${lasted(ms)}`);
+    const next = (job) => (job.next_at ? wait(job.next_at - now, job.next_at) : "—");
+    const head = [["Job"], ["Every"], ["Late"], ["Took", "sim-right sim-wide"], ["Next", "sim-right"]];
+    const every = (job) => (job.every_s ? `${job.every_s}${THIN}s` : "day");
+    return card("Jobs", null, table(jobs.map((job) => [job.name, muted(every(job)),
+      muted([number(job.late), job.skipped && `${job.skipped} skipped`, job.failed && `${job.failed} failed`].filter(Boolean).join(", ")),
+      right(job.last_ms === null ? "—" : milliseconds(job.last_ms), true), right(next(job))]), head));
   }
 
   refused(refused, never) {
@@ -115,6 +119,7 @@ class System {
   }
 }
 
-const table = (rows) => h("table", { class: "sim-table" }, h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => (cell?.tagName === "TD" ? cell : h("td", { style: { verticalAlign: "middle" } }, cell)))))));
+/** `head`: [text, class] of each column, where the figures do not say themselves what they are. */
+const table = (rows, head = null) => h("table", { class: "sim-table" }, head && h("thead", {}, h("tr", {}, head.map(([text, name = ""]) => h("th", { class: name }, text)))), h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => (cell?.tagName === "TD" ? cell : h("td", { style: { verticalAlign: "middle" } }, cell)))))));
 const right = (text, wide = false) => h("td", { class: `sim-right sim-muted ${wide ? "sim-wide" : ""}`, style: { verticalAlign: "middle" } }, text);
 const muted = (text) => h("span", { class: "sim-muted" }, text);
