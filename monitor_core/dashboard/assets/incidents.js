@@ -122,9 +122,14 @@ class Incidents {
     const ticks = roundTimes(start, now, this.range).map((at) => h("span", { style: { left: left(at) } }, this.range === "24h" ? clock(at) : day(at)));
     const others = new Set(this.rows.map((incident) => incident.host)).size - hosts.length;
     show(this.lanes, [this.range, this.rows.map((i) => [i.id, i.state]), Math.round(now / 30_000)], () =>
-      card("Who and when", "a bar is an incident; striped ones were told to nobody",
+      card("Who and when", hosts.length ? "a bar is an incident; striped ones were told to nobody" : null,
         hosts.length ? [hosts.map((host) => h("div", { class: "sim-lane" }, h("span", { title: host }, host), h("div", { class: "sim-lane-track" }, this.rows.filter((i) => i.host === host).sort(byWeight).map(mark)))),
-          h("div", { class: "sim-axis" }, ticks, h("span", {}, "now")), others > 0 && h("p", { class: "sim-small" }, `and ${plural(others, "host")} more in the log below`)] : nothing("No incident in this range.", this.label || this.state || this.host ? "None that fits what was chosen above." : "Everything that is measured was as expected.")));
+          h("div", { class: "sim-axis" }, ticks, h("span", {}, "now")), others > 0 && h("p", { class: "sim-small" }, `and ${plural(others, "host")} more in the log below`)] : nothing("No incident in this range.", this.whyNone())));
+  }
+
+  whyNone() {
+    if (!this.app.state.hosts.length) return "Nothing has been measured yet: a host appears with its first sample.";
+    return this.label || this.state || this.host ? "None that fits what was chosen above." : "Everything that is measured was as expected.";
   }
 
   drawLog() {
@@ -132,7 +137,7 @@ class Incidents {
     show(this.log, [this.rows.map((i) => [i.id, i.state, i.severity, i.title, i.label]), this.chosen, Math.round(now / 10_000)], () => {
       if (!this.rows.length) return [];
       const head = h("tr", {}, ["No.", "State", "Host", "What"].map((text) => h("th", {}, text)),
-        h("th", { class: "sim-right sim-wide" }, "Score"), h("th", { class: "sim-wide" }, "Since"), h("th", { class: "sim-right" }, "Lasted"));
+        h("th", { class: "sim-right sim-wide", title: "The highest of its samples" }, "Score"), h("th", { class: "sim-wide" }, "Since"), h("th", { class: "sim-right" }, "Lasted"));
       return h("section", { class: "sim-card sim-scroll sim-flush" }, h("table", { class: "sim-table sim-log" }, h("thead", {}, head), h("tbody", {}, this.rows.map((incident) => this.row(incident, now)))));
     });
   }
@@ -173,7 +178,7 @@ class Incidents {
     try {
       incident = await get(`/api/v1/incidents/${this.chosen}`);
     } catch (error) {
-      return this.detail.replaceChildren(card(null, null, nothing(error.message)));
+      return show(this.detail, error.message, () => card(null, null, nothing(error.message, link(this.app, "incidents", {}, "All incidents"))));
     }
     const key = [incident.id, incident.timeline.length, incident.state, incident.note, incident.labelled];
     return show(this.detail, key, () => [this.detailCard(incident), labelCard(this.app, incident, incident.labelled, this.stream.now(), () => this.load())]);
