@@ -161,6 +161,7 @@ def _taught_view(host: dict[str, Any]) -> dict[str, Any]:
         "history_ms": host["history_ms"],
         "stage": host["stage"],
         "progress": host["stage_progress"],
+        "watched_by": host["watched_by"],
     }
 
 

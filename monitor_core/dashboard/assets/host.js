@@ -3,11 +3,11 @@
 import { get, post } from "./lib/api.js";
 import { budgetCard } from "./lib/budget.js";
 import { h, setText, show } from "./lib/dom.js";
-import { lasted, percent, scoreText, words } from "./lib/format.js";
+import { lasted, scoreText, words } from "./lib/format.js";
 import { HostCharts } from "./lib/host_charts.js";
 import { keptQuiet, labelCard, labelTags } from "./lib/labels.js";
 import {
-  bar, button, card, evidenceBars, header, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, tag,
+  card, evidenceBars, header, incidentCard, link, livePill, nothing, rangePicker, RANGES, simulatedTag, since, sureButton, tag, watchers,
 } from "./lib/parts.js";
 import { Stream } from "./lib/stream.js";
 import { drawTable } from "./hosts.js";
@@ -152,9 +152,8 @@ class Host {
   /** One quiet line as long as there is something left to learn. */
   saySofar() {
     const { next, stage, learned, watched_by: parts } = this.host;
-    const title = (part) => [part.share === 1 ? `${part.name}: all of it` : `${part.name}: ${percent(part.share * 100)}`, part.next].filter(Boolean).join(", ");
     show(this.learning, [learned, parts], () => next && h("div", { class: "sim-learning", "data-stage": stage },
-      h("span", {}, learned), h("span", { class: "sim-learning-parts", "aria-hidden": "true" }, parts.map((part) => h("span", { title: title(part) }, bar(part.share))))));
+      h("span", {}, learned), watchers(parts)));
   }
 
   async learnMore() {
@@ -209,15 +208,11 @@ class Host {
 
   forgetCard() {
     if (!this.host || this.stream.now() - (this.host.last ?? 0) < GONE_AFTER_MS) return null;
-    const act = async (event) => {
-      if (event.currentTarget.dataset.sure) {
-        await post(`/api/v1/hosts/${encodeURIComponent(this.name)}/forget`);
-        return this.app.go("host", {});
-      }
-      event.currentTarget.dataset.sure = "yes";
-      event.currentTarget.textContent = "Really forget everything about it?";
+    const act = async () => {
+      await post(`/api/v1/hosts/${encodeURIComponent(this.name)}/forget`);
+      this.app.go("host", {});
     };
-    return card("Is it gone for good?", null, h("p", { class: "sim-muted" }, "Forgetting a host ends its incidents and removes what is kept of it."), h("div", { class: "sim-actions" }, button("Forget host", act)));
+    return card("Is it gone for good?", null, h("p", { class: "sim-muted" }, "Forgetting a host ends its incidents and removes what is kept of it."), h("div", { class: "sim-actions" }, sureButton("Forget host", "Really forget everything about it?", act)));
   }
 
   close() {

@@ -3,8 +3,8 @@
 import { get, post } from "./lib/api.js";
 import { challengerCard, championCard, excludedCard, historyCard } from "./lib/champion.js";
 import { h, show } from "./lib/dom.js";
-import { absolute, lasted, moment, number, plural } from "./lib/format.js";
-import { bar, button, card, header, link, livePill, nothing, simulatedTag, since, tag } from "./lib/parts.js";
+import { absolute, lasted, milliseconds, moment, number, plural } from "./lib/format.js";
+import { bar, button, card, header, link, livePill, nothing, simulatedTag, since, sureButton, tag, watchers } from "./lib/parts.js";
 import { CONFIG, layout, plotly } from "./lib/plot.js";
 import { Stream } from "./lib/stream.js";
 import { colour } from "./lib/theme.js";
@@ -118,38 +118,34 @@ class Models {
 
   drawTaught() {
     const rows = this.model.training_data;
-    show(this.taught, rows.map((row) => [row.host, row.stage, Math.round(row.progress * 100)]), () => card("What each host has taught", null,
-      rows.length ? h("table", { class: "sim-table" }, h("tbody", {}, rows.slice(0, TAUGHT).map((row) => h("tr", {},
-        h("td", {}, h("b", {}, row.host), " ", simulatedTag(row.simulated)), h("td", { class: "sim-muted" }, row.stage),
-        h("td", { style: { width: "34%", verticalAlign: "middle" } }, bar(row.progress, row.stage === "limits only" ? "warning" : "ok")),
-        h("td", { class: "sim-right sim-muted" }, lasted(row.history_ms)))))) : nothing("No host yet."),
+    const line = (row) => h("tr", {}, h("td", {}, h("b", {}, link(this.app, "host", { host: row.host }, row.host)), " ", simulatedTag(row.simulated)),
+      h("td", { class: "sim-wide sim-muted" }, row.stage), h("td", {}, watchers(row.watched_by)), h("td", { class: "sim-right sim-muted" }, lasted(row.history_ms)));
+    const aside = h("span", { title: "One bar each for who watches a host; it is full when all of it speaks" }, "limits · last hour · forest · own past · budget");
+    show(this.taught, rows.map((row) => [row.host, row.stage, row.watched_by, Math.round(row.history_ms / 60_000)]), () => card("What each host has taught", rows.length ? aside : null,
+      rows.length ? h("table", { class: "sim-table sim-taught" }, h("tbody", {}, rows.slice(0, TAUGHT).map(line))) : nothing("No host yet.", "A host appears with its first sample."),
       rows.length > TAUGHT ? h("p", { class: "sim-small" }, link(this.app, "host", {}, `and ${rows.length - TAUGHT} more`)) : null));
   }
 
   drawVersions() {
     const { models, active, challenger } = this.model;
     show(this.versions, [models, active, challenger?.version], () => card("Versions", models.length ? "an older one stays one click away" : null,
-      models.length ? h("div", { class: "sim-scroll" }, h("table", { class: "sim-table" }, h("thead", {}, h("tr", {}, ["Version", "Trained", "Why", "Normal samples", "Hosts", "Took", ""].map((text, i) => h("th", { class: i > 1 && i < 6 ? "sim-wide" : "" }, text)))),
+      models.length ? h("div", { class: "sim-scroll" }, h("table", { class: "sim-table sim-versions" }, h("thead", {}, h("tr", {}, ["Version", "Trained", "Why", "Normal samples", "Hosts", "Took", ""].map((text, i) => h("th", { class: i > 2 && i < 6 ? "sim-right sim-wide" : i === 2 ? "sim-wide" : "" }, text)))),
         h("tbody", {}, models.map((model) => this.versionRow(model, active))))) : nothing("No version yet.", "It is trained as soon as there is history to learn from.")));
   }
 
   versionRow(model, active) {
-    const act = async (event) => {
-      const own = event.currentTarget;
-      if (!own.dataset.sure) {
-        own.dataset.sure = "yes";
-        own.textContent = `Really watch with ${model.version}?`;
-        return;
-      }
+    const act = async (own) => {
       own.disabled = true;
       await post(`/api/v1/models/${model.version}/activate`).catch((error) => (own.title = error.message));
       await this.load();
     };
+    const activate = () => sureButton("Activate", `Really watch with ${model.version}?`, act);
     const wide = { class: "sim-wide sim-muted" };
+    const figure = { class: "sim-right sim-wide sim-muted" };
     return h("tr", {}, h("td", {}, h("b", {}, String(model.version)), " ", model.version === active ? tag("watching", "ok") : model.version === this.model.challenger?.version ? tag("waits", "warning") : null, simulatedTag(model.simulated)),
       h("td", { title: absolute(model.created_at) }, since(model.created_at, this.stream.now())), h("td", wide, model.reason),
-      h("td", wide, number(model.samples)), h("td", wide, String(model.hosts)), h("td", wide, `${model.seconds.toFixed(1)} s`),
-      h("td", { class: "sim-right" }, model.version === active ? null : button("Activate", act)));
+      h("td", figure, number(model.samples)), h("td", figure, String(model.hosts)), h("td", figure, milliseconds(model.seconds * 1000)),
+      h("td", { class: "sim-right" }, model.version === active ? null : activate()));
   }
 
   async drawScores() {

@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { h } from "./dom.js";
 import { absolute, clock, lasted, moment, number, plural, THIN } from "./format.js";
-import { button, card, link, nothing, since, tag } from "./parts.js";
+import { button, card, link, nothing, since, sureButton, tag } from "./parts.js";
 
 const RULE = "A new version is held against the one that speaks, on the same samples. It takes over by itself when it finds no fewer real incidents and would open at most one more, or 1.2 times as many; otherwise it waits here for you.";
 const SHOWN = 5;
@@ -11,13 +11,7 @@ const SHOWN = 5;
 /** A button that asks once more, and says beside it what it does. */
 function choice(text, question, meaning, act, more = {}) {
   const said = h("span", { class: "sim-small" }, meaning);
-  const click = async (event) => {
-    const own = event.currentTarget;
-    if (!own.dataset.sure) {
-      own.dataset.sure = "yes";
-      own.textContent = question;
-      return;
-    }
+  const work = async (own) => {
     own.disabled = true;
     try {
       await act();
@@ -26,7 +20,7 @@ function choice(text, question, meaning, act, more = {}) {
       said.textContent = error.message;
     }
   };
-  return h("div", { class: "sim-ask" }, button(text, click, more), said);
+  return h("div", { class: "sim-ask" }, sureButton(text, question, work, more), said);
 }
 
 const share = (part) => (part === null ? "—" : `${(part * 100).toFixed(part && part < 0.01 ? 2 : 1)}${THIN}%`);
@@ -94,14 +88,16 @@ function body(app, found, now, before) {
   const { champion: one, challenger: two } = found;
   const labels = Object.keys(found.labelled).sort((a, b) => order(a) - order(b));
   const rows = [
-    ["incidents opened", one.opened, two.opened, -1], ["a host and day", one.per_host_day, two.per_host_day, -1],
+    ["incidents opened", one.opened, two.opened, -1], ["per host and day", one.per_host_day, two.per_host_day, -1],
     ...labels.map((label) => [`found, of ${found.labelled[label]} ${WORDS[label] ?? label}`, one.found[label] ?? 0, two.found[label] ?? 0, GOOD[label] ?? 0]),
   ];
   return [
     h("table", { class: "sim-table sim-compare" },
       h("thead", {}, h("tr", {}, h("th"), h("th", { class: "sim-right" }, `version ${one.version}${before}`), h("th", { class: "sim-right" }, `version ${two.version}`), h("th"))),
       h("tbody", {}, rows.map(([text, a, b, good]) => h("tr", {}, h("td", {}, text), h("td", { class: "sim-right" }, String(a)), h("td", { class: "sim-right" }, h("b", {}, String(b))), h("td", { class: "sim-right" }, difference(b - a, good)))))),
-    h("div", { class: "sim-flags" }, flags(app, `Would flag more (${found.more_total})`, found.more, found.more_total, now), flags(app, `Would flag less (${found.less_total})`, found.less, found.less_total, now)),
+    found.more_total || found.less_total
+      ? h("div", { class: "sim-flags" }, flags(app, `Would flag more (${found.more_total})`, found.more, found.more_total, now), flags(app, `Would flag less (${found.less_total})`, found.less, found.less_total, now))
+      : h("p", { class: "sim-small sim-same" }, "Both flag the same stretches of time."),
   ];
 }
 
@@ -169,5 +165,5 @@ export function excludedCard(app, model, now, changed) {
   return card("Not learned from", "besides incidents, which never are",
     model.excluded.length ? h("ul", { class: "sim-spoken" }, model.excluded.map((item) => h("li", {}, h("b", {}, item.host ?? "all hosts"),
       h("span", { class: "sim-muted" }, item.why), h("span", { title: absolute(item.start) }, `${moment(item.start, now)} – ${moment(item.stop, now)}`), remove(item)))) : h("p", { class: "sim-muted" }, "Nothing is excluded."),
-    h("form", { class: "sim-exclude", onsubmit: send }, host, start, stop, why, h("button", { class: "sim-button" }, "Exclude"), said));
+    h("form", { class: "sim-exclude", onsubmit: send }, host, start, stop, why, h("button", { class: "sim-button" }, "Exclude")), said);
 }

@@ -69,6 +69,17 @@ export const rangePicker = (keys, chosen, onchange) =>
 
 export const button = (text, onclick, more = {}) => h("button", { type: "button", class: "sim-button", onclick, ...more }, text);
 
+/** A button that asks once more; it stops asking when somebody turns to something else, or with Escape. */
+export function sureButton(text, question, act, more = {}) {
+  const turn = (own, sure) => {
+    own.toggleAttribute("data-sure", sure);
+    setText(own, sure ? question : text);
+  };
+  const click = ({ currentTarget: own }) => (own.hasAttribute("data-sure") ? act(own) : turn(own, true));
+  const leave = ({ currentTarget: own }) => own.disabled || turn(own, false);
+  return button(text, click, { "aria-live": "polite", onblur: leave, onkeydown: (event) => event.key === "Escape" && leave(event), ...more });
+}
+
 export const tag = (text, tone = "plain") => h("span", { class: "sim-tag", "data-tone": tone }, text);
 
 export const simulatedTag = (simulated) => (simulated ? tag("simulated") : null);
@@ -191,3 +202,9 @@ export const bar = (share, tone = "accent") =>
 
 export const cross = () =>
   svg("svg", { viewBox: "0 0 10 10", class: "sim-glyph", "aria-hidden": true }, svg("path", { d: "M2.5 2.5L7.5 7.5M7.5 2.5L2.5 7.5" }));
+
+/** Who watches a host, one short bar each: how much of its full say each has. */
+export function watchers(parts) {
+  const title = (part) => [part.share === 1 ? `${part.name}: all of it` : `${part.name}: ${percent(part.share * 100)}`, part.next].filter(Boolean).join(", ");
+  return h("span", { class: "sim-learning-parts", role: "img", "aria-label": parts.map(title).join("; ") }, parts.map((part) => h("span", { title: title(part) }, bar(part.share))));
+}
