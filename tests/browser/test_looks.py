@@ -71,3 +71,16 @@ def test_a_waiting_version_fits_a_phone_and_its_question_is_taken_back(browser, 
     assert page.locator("button:has-text('Really')").count() == 0
     assert page.locator(".sim-taught tr:has-text('web-2') .sim-learning-parts > span").count() == 4
     context.close()
+
+
+def test_a_filter_takes_away_the_incident_that_is_not_among_what_it_shows(page, product):
+    page.goto(f"{product.url}/incidents")
+    page.locator(".sim-log tbody tr").last.click()
+    page.wait_for_selector(".sim-side .sim-timeline")
+    assert "incident=" in page.url
+    page.select_option("select[aria-label='label']", "never")
+    page.wait_for_selector("text=None that fits what was chosen above.")
+    assert page.locator(".sim-side .sim-timeline").count() == 0
+    assert "incident=" not in page.url
+    page.select_option("select[aria-label='label']", "")
+    page.wait_for_selector(".sim-side .sim-timeline")

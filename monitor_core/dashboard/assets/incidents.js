@@ -61,10 +61,11 @@ class Incidents {
   async choose(choice) {
     Object.assign(this, choice);
     this.app.remember(Object.fromEntries(Object.entries(choice).map(([key, value]) => [key, value || null])));
-    await this.load();
+    await this.load(true);
   }
 
-  async load() {
+  /** `anew`: something else was asked for, so that an incident which is not among it goes. */
+  async load(anew = false) {
     const start = Math.round(this.stream.now() - RANGES[this.range][1]);
     const query = new URLSearchParams({ since: start, limit: 500 });
     if (this.state) query.set("state", this.state);
@@ -78,6 +79,10 @@ class Incidents {
     } catch (error) {
       if (!this.rows) this.log.replaceChildren(nothing(error.message));
       return;
+    }
+    if (anew && !this.rows.some((incident) => incident.id === this.chosen)) {
+      this.chosen = null;
+      this.app.remember({ incident: null });
     }
     this.chosen ??= (this.rows.find((incident) => incident.state !== "resolved") ?? this.rows[0])?.id ?? null;
     this.say();
@@ -173,7 +178,7 @@ class Incidents {
   }
 
   async drawDetail() {
-    if (!this.chosen) return this.detail.replaceChildren();
+    if (!this.chosen) return show(this.detail, null, () => []);
     let incident;
     try {
       incident = await get(`/api/v1/incidents/${this.chosen}`);

@@ -29,7 +29,8 @@ export function layout(root, more = {}) {
   return {
     font,
     paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
+    // the line under the mouse is outlined in this; without one the outline is white
+    plot_bgcolor: colour(root, "card"),
     margin: { l: 44, r: 12, t: 8, b: 24 },
     showlegend: false,
     hovermode: "x unified",
@@ -37,6 +38,7 @@ export function layout(root, more = {}) {
     dragmode: "zoom",
     xaxis: {
       type: "date", showgrid: false, zeroline: false, linecolor: grid, ticks: "", fixedrange: false,
+      spikecolor: colour(root, "muted"), spikethickness: 1, spikedash: "solid",
       tickfont: font, hoverformat: "%-d %b %H:%M:%S", ...xaxis,
     },
     yaxis: {
