@@ -6,11 +6,6 @@ from tests.browser.conftest import WAIT_MS
 
 pytestmark = pytest.mark.browser
 HELD = "document.activeElement.textContent"
-TRAINED_MS = 180_000
-BEYOND_THEIR_CARD = """[...document.querySelectorAll('.sim-card')].flatMap((card) => {
-  const edge = card.getBoundingClientRect().right - 16;
-  return [...card.querySelectorAll('td, button, li')].filter((one) => one.getBoundingClientRect().right > edge);
-}).map((one) => one.innerText)"""
 
 
 def test_the_keyboard_keeps_its_place_in_a_table_that_is_drawn_again(page, product):
@@ -50,27 +45,6 @@ def test_a_value_is_called_the_last_one_while_no_news_comes(page, product):
     product.stop()
     page.wait_for_selector(".sim-metric-head:has-text('% last')")
     product.start()
-
-
-def test_a_waiting_version_fits_a_phone_and_its_question_is_taken_back(browser, product):
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.set_default_timeout(TRAINED_MS)
-    page.goto(f"{product.url}/models")
-    page.wait_for_selector(".sim-second:has-text('is watching')")
-    page.check("text=ask me before it speaks")
-    page.click("text=Retrain now")
-    page.wait_for_selector("[data-state='done']:has-text('waits for you')")
-    page.click("button:has-text('Promote')")
-    page.wait_for_selector("button:has-text('Really watch with')")
-    assert page.evaluate(BEYOND_THEIR_CARD) == []
-    page.keyboard.press("Escape")
-    page.wait_for_selector("button:has-text('Promote')")
-    page.click("button:has-text('Keep')")
-    page.locator("button:has-text('Promote')").focus()
-    assert page.locator("button:has-text('Really')").count() == 0
-    assert page.locator(".sim-taught tr:has-text('web-2') .sim-learning-parts > span").count() == 4
-    context.close()
 
 
 def test_a_filter_takes_away_the_incident_that_is_not_among_what_it_shows(page, product):
