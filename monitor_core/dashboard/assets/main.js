@@ -99,7 +99,7 @@ async function start(app) {
 
 function sayGone(app, error) {
   const head = header();
-  head.say("muted", error.message.replace(/\.$/, ""), "Trying again every second; this page comes by itself.");
+  head.say("muted", error.message.replace(/\.$/, ""), "Trying again every second; the page appears as soon as it does.");
   if (app.root.querySelector("h1")?.textContent !== head.node.querySelector("h1").textContent) app.root.replaceChildren(head.node);
   return new Promise((done) => setTimeout(done, 1000));
 }
