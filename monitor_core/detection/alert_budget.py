@@ -6,8 +6,8 @@ within the budget. Read from the top down, because a very low threshold melts in
 Thresholds that nothing ever reached have a rate too: a weak exponential prior, as if a few days had been seen before.
 
 Alerts about limits, silence and the slow channel are outside the budget, and so is one that somebody marked as real.
-While a host is new each of them counts less, a quarter on the first day, all from a week on: who tries it out wants to
-hear it.
+A host's first days count less, the first one a quarter, all from a week on, and so do their alerts, for as long as they
+are remembered: who tries it out wants to hear it, and there the fast detectors are louder than they ever will be again.
 """
 
 from __future__ import annotations
@@ -279,11 +279,21 @@ def _decide(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray) 
 
 
 def _rates(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray) -> FloatArray:
-    today = (time // DAY_MS)[:, None]
+    today, began = (time // DAY_MS)[:, None], state.began[rows] / DAY_MS
     recent = (state.day[rows] > today - DAYS) & (state.day[rows] >= 0)
-    counts = (state.sent[rows] * recent[:, :, None]).sum(axis=1)
-    days = np.minimum((time - state.began[rows]) / DAY_MS, DAYS)[:, None]
-    known = np.clip((days - NEW_DAYS) / (KNOWN_DAYS - NEW_DAYS), 0.0, 1.0)
-    counts = counts * (COUNTS_WHEN_NEW + (1.0 - COUNTS_WHEN_NEW) * known)
+    share, _ = _counts_as(state.day[rows] - began[:, None])
+    counts = np.einsum("nd,ndl->nl", recent * share, state.sent[rows])
+    age = time / DAY_MS - began
+    days = (_counts_as(age)[1] - _counts_as(np.maximum(age - DAYS, 0.0))[1])[:, None]
     weight = 1.0 / budget.alerts_per_day
-    return (counts + weight * PRIOR) / (days + weight)
+    found: FloatArray = (counts + weight * PRIOR) / (days + weight)
+    return found
+
+
+def _counts_as(age: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """How much a host's day counts that begins at `age` days; and what all its days before count together."""
+    grown = np.clip((age - NEW_DAYS) / (KNOWN_DAYS - NEW_DAYS), 0.0, 1.0)
+    days = np.clip(age - NEW_DAYS, 0.0, KNOWN_DAYS - NEW_DAYS)
+    whole = np.maximum(age - KNOWN_DAYS, 0.0)
+    more = 1.0 - COUNTS_WHEN_NEW
+    return COUNTS_WHEN_NEW + more * grown, COUNTS_WHEN_NEW * (age - whole) + more * grown * days / 2 + whole

@@ -50,7 +50,7 @@ def _columns(metrics: MetricTable) -> Columns:
         "same_samples": ((m,), np.int64, 0),
         "same_longest": ((m,), np.int64, 0),
         "changes": ((m,), np.int64, 0),
-        "near_before": ((2,), np.float64, np.nan),
+        "near_before": ((), np.float64, np.nan),
         "near_fading": ((), np.float64, 0.0),
         "near_level": ((), np.float64, np.nan),
         "near_parts": ((m,), np.float64, 0.0),
@@ -61,8 +61,8 @@ class HostState(BucketArrays, MinuteArrays):
     """The memory of all detectors. `spacing_ms`: how far apart the levels of a baseline lie.
 
     `climbs` [scales, fills, 4]: the slope that each scale of the buckets last showed; `climbing`: any did.
-    `near_*`: what the neighbours said of the last bucket: the two distances before it, what fades, the level (NaN: they
-    do not speak) and the metrics' parts in it.
+    `near_*`: what the neighbours said of the last bucket: its distance, what fades, the level (NaN: they do not speak) and
+    the metrics' parts in it.
     `same_*`: the value that each metric shows, since when, in how many samples, and the longest time that one stayed.
     """
 

@@ -24,7 +24,6 @@ from monitor_core.scores import Scores, empty_scores
 
 LIMITS, ROBUST_Z, FOREST, TREND, STUCK, NEIGHBOURS = range(6)
 FAST = np.array([ROBUST_Z, FOREST])
-SCORED = np.array([ROBUST_Z, FOREST, NEIGHBOURS])
 SLOW = np.array([TREND, STUCK])
 HISTORY_ROWS = 60
 # The forest may speak from one scale on and fully from two: an odd combination that nobody would see is harmless.
@@ -38,9 +37,10 @@ Limits = Mapping[str, float | None]
 
 
 class Heard(NamedTuple):
-    """What the neighbours say: `level` [n] (NaN: nothing) and `parts` [n, m]."""
+    """What the neighbours say: `level` [n] (NaN: nothing), as it is `shown`, and `parts` [n, m]."""
 
     level: FloatArray
+    shown: FloatArray
     parts: FloatArray
 
 
@@ -129,8 +129,8 @@ class Scorer:
         before = state.level_before(rows)
         table = self.limits_of(frame.hosts)[frame.code]
         near = self._near(state, rows, state.window_if(rows, frame.values), np.isnan(frame.values), frame.time)
-        level, _ = neighbours.calmed(near.distance, state.near_before[rows], state.near_fading[rows])
-        heard = Heard(level, near.parts)
+        said, fading = neighbours.calmed(near.distance, state.near_before[rows], state.near_fading[rows])
+        heard = Heard(said, neighbours.shown(said, fading), near.parts)
         self._judge(state, frame.values, frame.values, before, rows, everything, table, heard, out)
         return out
 
@@ -151,7 +151,8 @@ class Scorer:
         self._measure_slopes(rows, time, values)
         self._measure_distances(rows, time, values)
         level = self.state.level(rows)
-        heard = Heard(self.state.near_level[rows], self.state.near_parts[rows])
+        said = self.state.near_level[rows]
+        heard = Heard(said, neighbours.shown(said, self.state.near_fading[rows]), self.state.near_parts[rows])
         self._judge(self.state, values, level, self.state.level_before(rows), rows, part, limit, heard, out)
         self.state.breach[rows] = out.breach[part]
         self.state.learn(rows, time, level)
@@ -175,7 +176,7 @@ class Scorer:
         state.near_level[hosts], state.near_fading[hosts] = neighbours.calmed(
             near.distance, state.near_before[hosts], state.near_fading[hosts]
         )
-        state.near_before[hosts] = np.stack([near.distance, state.near_before[hosts, 0]], axis=1)
+        state.near_before[hosts] = near.distance
         state.near_parts[hosts] = near.parts
 
     def _near(
@@ -214,8 +215,8 @@ class Scorer:
         votes[warm, ROBUST_Z] = robust_z.score(distance)[warm]
         squares = distance**2
         self._ask_forest(distance, level, before, scale, warm, votes, squares)
-        self._ask_neighbours(state, rows, heard, votes, squares)
-        out.distance[into] = distance_of(np.fmax.reduce(votes[:, SCORED], axis=1))
+        now = self._ask_neighbours(state, rows, heard, votes, squares)
+        out.distance[into] = distance_of(np.fmax(np.fmax.reduce(votes[:, FAST], axis=1), now))
         self._ask_trend(state, level, rows, warm, into, votes, squares, out)
         self._ask_stuck(state, values, rows, into, votes, squares, out)
         low, high = robust_z.expected(median, scale, self.metrics.high)
@@ -252,12 +253,13 @@ class Scorer:
 
     def _ask_neighbours(
         self, state: HostState, rows: IntArray, heard: Heard, votes: FloatArray, squares: FloatArray
-    ) -> None:
+    ) -> FloatArray:
         """The more history their model has, the more they say; where they see all that the fast detectors see, those
-        fall silent as much. Parts are those of whoever is louder."""
+        fall silent as much. Parts are those of whoever is louder. Returns [n] their score before anything fades."""
+        now = np.full(len(rows), np.nan)
         asked = np.flatnonzero(~np.isnan(heard.level))
         if self.models is None or not len(asked):
-            return
+            return now
         hosts = rows[asked]
         voice = self.models.voice([state.names[row] for row in hosts.tolist()])
         gap = np.nan_to_num(state.last_gap(hosts))
@@ -265,10 +267,11 @@ class Scorer:
         fast = votes[np.ix_(asked, FAST)]
         fast = 1.0 - (1.0 - np.minimum(fast, 1.0 - 1e-6)) ** hush[:, None]
         votes[np.ix_(asked, FAST)] = fast
-        said = robust_z.score_of(voice * neighbours.scales(heard.level[asked]))
-        votes[asked, NEIGHBOURS] = said
-        louder = said >= np.fmax.reduce(fast, axis=1, initial=0.0)
+        votes[asked, NEIGHBOURS] = robust_z.score_of(voice * neighbours.scales(heard.shown[asked]))
+        now[asked] = robust_z.score_of(voice * neighbours.scales(heard.level[asked]))
+        louder = now[asked] >= np.fmax.reduce(fast, axis=1, initial=0.0)
         squares[asked[louder]] = heard.parts[asked[louder]]
+        return now
 
     def _ask_trend(
         self,

@@ -7,7 +7,8 @@ it; a week until it speaks at its full weight.
 
 A host's model is up to 800 rows of its last 21 days, evenly spaced, each feature in units of its own spread. For each
 metric two distances count, squared: to the five rows that are nearest in all metrics together, and to the five that are
-nearest in this metric alone. The level is the root of the sum of the eight largest of them, calmed over three buckets.
+nearest in this metric alone. The distance is the root of their sum, in which the largest counts whole and each further
+one less. Two buckets make a level; what is shown of it fades slowly, what decides does not.
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ from monitor_core.metrics import MetricTable
 
 ROWS = 800
 NEAREST = 5
-LARGEST = 8
+LESS = 0.87  # each metric counts so much less than the next larger one
 FARTHEST = 12.0
 HISTORY_MS = 21 * DAY_MS
 FEWEST_BUCKETS = 60
 FIRST_MS, FULL_VOICE_MS = DAY_MS // 24, 7 * DAY_MS  # before it nobody has seen all days of a week
 FLOOR, FLOOR_OF_SEEN = 0.01, 0.001  # of the full scale; of the range seen
 LATELY, HARMLESS = 3, 0.04  # buckets; of the full scale: who is nearer to the expected than this is heard less
-FADES = 0.97  # a bucket
-NOW = 0.7
+FADES, NOW = 0.97, 0.4  # of what fades, a bucket; how much of what is shown is the level now
 # A level of e^2.03 = 7.6 came about once a week on hosts nothing was tuned on; there it counts 4 scales, as a z would.
 WEEKLY, SCALES_PER_E = 2.03, 3.2
 
@@ -151,7 +151,7 @@ def near(model: Neighbours, places: IntArray, window: Float32Array, missing: Boo
     together = np.take_along_axis(apart, nearest[:, None, :], axis=2).mean(axis=2)
     alone = np.partition(apart, NEAREST, axis=2)[:, :, :NEAREST].mean(axis=2)
     parts = (together + alone).astype(np.float64)
-    distance = np.sqrt(np.sort(parts, axis=1)[:, -LARGEST:].sum(axis=1))
+    distance = np.sqrt(np.sort(parts, axis=1)[:, ::-1] @ LESS ** np.arange(parts.shape[1]))
     shown = np.take_along_axis(model.value[places], nearest[:, :, None], axis=1)
     count = (~np.isnan(shown)).sum(axis=1)
     expected = np.where(count > 0, np.nan_to_num(shown).sum(axis=1) / np.maximum(count, 1), np.nan)
@@ -161,12 +161,14 @@ def near(model: Neighbours, places: IntArray, window: Float32Array, missing: Boo
 
 
 def calmed(now: FloatArray, before: FloatArray, fading: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """[n] level and what fades of it: `now` and the two distances `before` [n, 2] (NaN: none)
-    in the mean, and a tail."""
-    lately = np.concatenate([now[:, None], np.where(np.isnan(before), now[:, None], before)], axis=1)
-    mean = lately.mean(axis=1)
-    fades = np.fmax(mean, fading * FADES)
-    return NOW * mean + (1 - NOW) * fades, fades
+    """[n] level, the mean of `now` and the distance `before` (NaN: none), and what fades of the highest."""
+    level = (now + np.where(np.isnan(before), now, before)) / 2
+    return level, np.fmax(level, fading * FADES)
+
+
+def shown(level: FloatArray, fading: FloatArray) -> FloatArray:
+    """[n] the level with what fades: who was far out a few minutes ago still stands out."""
+    return NOW * level + (1 - NOW) * fading
 
 
 def scales(level: FloatArray) -> FloatArray:
