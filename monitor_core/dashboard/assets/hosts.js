@@ -28,7 +28,7 @@ export async function drawTable(app) {
   const stream = new Stream("topic=overview", { fleet: take, notices: (data) => app.notices.say(data.notices) }, (word, at) => {
     pill.say(word, null);
     if (word === "gone") head.gone(at);
-  }, () => refetch().then(redraw, () => {}));
+  }, () => refetch().then(redraw, () => {}).then(app.catchUp));
   const stages = setInterval(() => refetch().then(redraw, () => {}), STAGES_MS);
   app.onStop(() => {
     clearInterval(stages);
