@@ -76,4 +76,4 @@ else:
     served, api = build_served(settings)
     # a pages/ folder would switch Streamlit's older way on: deep links would then run a page without this file
     PagesManager.uses_pages_directory = False
-    app = st.App(__file__, routes=[ApiRoute(api)], lifespan=lambda _: running(served))
+    app = st.App(__file__, routes=[ApiRoute(api)], lifespan=lambda _: running(served, settings.request_seconds))

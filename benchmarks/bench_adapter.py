@@ -1,6 +1,6 @@
 """The production scoring path behind `update(t, x)`, one host, any metrics: for benchmarks that stream series.
 
-`Level(names, step)` answers with the distance that ranks samples, `Alert(names, step)` with 1 where the product would
+`Level(names, step)` answers with the score that is shown, `Alert(names, step)` with 1 where the product would
 tell somebody, at a budget of one alert a day, else 0. `why` holds the metrics' parts of the last answer, in the order
 of names.
 """
@@ -34,7 +34,7 @@ def known_metrics(names: Sequence[str]) -> MetricTable:
 class Level:
     """Raises nothing; a sample that is not newer than the last scores 0."""
 
-    threshold = 4.0
+    threshold = 0.75
 
     def __init__(self, names: Sequence[str], step: float) -> None:
         self._metrics = known_metrics(names)
@@ -56,7 +56,7 @@ class Level:
         return self._answer(frame, scores)
 
     def _answer(self, frame: Frame, scores: Scores) -> float:
-        return self.distance
+        return float(scores.score[0])
 
     def _learn(self, time_ms: int) -> None:
         self._began = time_ms if self._began is None else self._began

@@ -35,7 +35,7 @@ def with_lifespan(api: ASGIApp, service: Service) -> ASGIApp:
             await api(scope, receive, send)
             return
         await receive()
-        async with running(service):
+        async with running(service, service.settings.request_seconds):
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})

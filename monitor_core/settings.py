@@ -80,6 +80,7 @@ class Settings(BaseSettings):
         ("http://localhost:4173", "http://localhost:5173"), description="pages elsewhere that may call the API"
     )
     max_body_bytes: int = Field(8 << 20, ge=1024, description="largest body that is read")
+    request_seconds: float = Field(30, ge=1, le=3600, description="time for a request to arrive, head and body")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
 
     @classmethod

@@ -1,7 +1,8 @@
 """Access: who may call what, how large a body may be, and how errors look (RFC 9457, never echoing the input).
 
 Without API_TOKEN everything is open, which is why the service listens on 127.0.0.1. With it every call but the health
-ones needs the token, as `Authorization: Bearer …` or as the cookie that `/api/session` sets for the pages.
+ones needs the token, as `Authorization: Bearer …` or as the cookie that `/api/session` sets for the pages. Who guesses
+is not listened to for a while (`attempts.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from monitor_core.service.attempts import Attempts, address_of
 
 COOKIE = "monitor_session"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -45,7 +48,8 @@ def problem_response(problem: Problem) -> Response:
 class Token:
     """The API token; None: nobody needs one. Compared in constant time, as digests of equal length."""
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str | None, attempts: Attempts | None = None) -> None:
+        self._attempts = attempts or Attempts()
         self._digest = hashlib.sha256(token.encode()).digest() if token else None
         self.session = hmac.new(token.encode(), b"session", hashlib.sha256).hexdigest() if token else ""
 
@@ -59,15 +63,40 @@ class Token:
         given = hashlib.sha256(offered.encode("utf-8", "surrogatepass")).digest()
         return hmac.compare_digest(given, self._digest)
 
-    def admits(self, headers: Headers) -> bool:
-        """By header or by cookie; two Authorization headers are one too many."""
+    def logs_in(self, scope: Scope, offered: str) -> bool:
+        """Is it the token? Raises Problem when too many wrong ones came from there."""
+        if self._digest is None:
+            return True
+        address = address_of(scope)
+        self._refuse_guesses(address)
+        if not self.matches(offered):
+            self._attempts.was_wrong(address, offered)
+            return False
+        self._attempts.was_right(address)
+        return True
+
+    def admits(self, scope: Scope, headers: Headers) -> bool:
+        """By header or by cookie; two Authorization headers are one too many. Raises Problem as `logs_in`."""
         if self._digest is None:
             return True
         given = headers.getlist("authorization")
-        if given:
-            scheme, _, value = given[0].partition(" ")
-            return len(given) == 1 and scheme.lower() in ("bearer", "token") and self.matches(value)
-        return hmac.compare_digest(_cookie(headers).encode("utf-8", "surrogatepass"), self.session.encode())
+        if not given:  # nobody guesses 256 bits of a cookie
+            return hmac.compare_digest(_cookie(headers).encode("utf-8", "surrogatepass"), self.session.encode())
+        address = address_of(scope)
+        if not self._attempts.is_known(address):
+            self._refuse_guesses(address)
+        scheme, _, value = given[0].partition(" ")
+        if len(given) == 1 and scheme.lower() in ("bearer", "token") and self.matches(value):
+            self._attempts.know(address)
+            return True
+        self._attempts.was_wrong(address, value)
+        return False
+
+    def _refuse_guesses(self, address: str) -> None:
+        seconds = self._attempts.seconds_to_wait(address)
+        if seconds:
+            said = f"Too many wrong tokens came from this address. Try again in {seconds} seconds."
+            raise Problem(429, said, {"Retry-After": str(seconds)})
 
 
 def _cookie(headers: Headers) -> str:
@@ -136,7 +165,7 @@ class Guard:
             raise Problem(403, "This service is not known by that name: set PUBLIC_URL to it, or API_TOKEN.")
         if scope["method"] == "OPTIONS" or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
             return
-        if not self._token.admits(headers):
+        if not self._token.admits(scope, headers):
             raise Problem(401, "This needs the API token.", {"WWW-Authenticate": "Bearer"})
 
     def _same_origin(self, headers: Headers) -> bool:

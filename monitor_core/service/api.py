@@ -13,6 +13,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
 
@@ -128,6 +129,9 @@ def add_error_answers(app: FastAPI) -> None:
     async def of_outage(_: Request, error: Any) -> Response:
         return problem_response(Problem(503, f"Not now: {error}", {"Retry-After": "5"}))
 
+    async def of_one_who_left(_: Request, __: Any) -> Response:
+        return Response(status_code=400)  # nobody hears it
+
     async def of_fault(_: Request, error: Exception) -> Response:
         log.error("a request failed", exc_info=error)
         return problem_response(Problem(500, "A fault of ours; the log has it."))
@@ -137,4 +141,5 @@ def add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(StoreUnavailable, of_outage)
     app.add_exception_handler(StateUnavailable, of_outage)
+    app.add_exception_handler(ClientDisconnect, of_one_who_left)
     app.add_exception_handler(Exception, of_fault)

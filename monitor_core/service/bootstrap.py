@@ -111,7 +111,8 @@ class Service:
         self.live.end_streams()
 
     def stop(self) -> None:
-        """Take no more, finish what was accepted, leave a snapshot for a quick start."""
+        """Take no more, finish what was accepted, leave a snapshot for a quick start. A training is given up."""
+        self.learning.stop()
         for collector in self.collectors:
             collector.stop()
         self.scheduler.stop()
@@ -126,6 +127,7 @@ class Service:
         self._save_counts()
         for thread in self._threads:
             thread.join(timeout=5)
+        self.learning.wait(timeout=5)
         self.store.close()
         self.file.close()
         self.lock.release()

@@ -60,6 +60,10 @@ class AlreadyTraining(Exception):
         self.job = job
 
 
+class Stopped(Exception):
+    """The service ends, and with it the training."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A training, as pages see it. Times ms UTC; `promotion` says what became of the version."""
@@ -107,7 +111,8 @@ class Learning:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._jobs = 0
-        self._pause = Breath(lambda: pipeline.is_scoring)
+        self._stopping = threading.Event()
+        self._breath = Breath(lambda: pipeline.is_scoring)
         self._unreadable: str | None = None
         self.job: Job | None = None
         self.life = ModelLife(registry, state, clock, self._let_speak)
@@ -181,6 +186,10 @@ class Learning:
             self._thread.start()
             return self.job
 
+    def stop(self) -> None:
+        """Give up the training that runs, within its next small piece of work; none begins any more."""
+        self._stopping.set()
+
     def wait(self, timeout: float) -> None:
         """Until the training that runs has ended."""
         if self._thread is not None:
@@ -220,8 +229,17 @@ class Learning:
         except StoreUnavailable as error:
             self._tell(state="failed", message=f"The history cannot be read: {error}.")
         except Exception as error:  # the page shows it; the version that speaks goes on
+            if self._stopping.is_set():  # also when a file was closed under a training that did not end in time
+                log.info("the training was given up: the service ends")
+                self._tell(state="failed", message="The service ended before the training did.")
+                return
             log.exception("training failed")
             self._tell(state="failed", message=f"Training failed: {type(error).__name__}: {error}")
+
+    def _pause(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+        self._breath()
 
     def _train(self, reason: str, labelled: LabelledSamples) -> tuple[ModelInfo, TrainingSet]:
         started = self._clock.monotonic()

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Protocol
 
 from monitor_core.service.bootstrap import AlreadyRunning
+from monitor_core.service.deadline import set_deadline
 from monitor_core.storage.timeseries import StoreUnavailable
 from monitor_core.storage.writer import StateUnavailable
 
@@ -34,8 +35,9 @@ class Served(Protocol):
 
 
 @asynccontextmanager
-async def running(served: Served) -> AsyncIterator[None]:
-    """It lives as long as the server does."""
+async def running(served: Served, request_seconds: float) -> AsyncIterator[None]:
+    """It lives as long as the server does. A request has to arrive within `request_seconds`."""
+    set_deadline(request_seconds)
     await asyncio.to_thread(served.start)
     end_streams_when_told_to_stop(served, asyncio.get_running_loop())
     if find_spec("uvloop") is None:

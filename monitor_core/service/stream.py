@@ -58,7 +58,7 @@ def own_router(token: Token) -> APIRouter:
 
     @routes.post("/api/session", summary="Trade the API token for a cookie")
     async def session(request: Request, offered: str = Body(alias="token", embed=True, max_length=1_000)) -> Response:
-        if not token.matches(offered):
+        if not token.logs_in(request.scope, offered):
             raise Problem(401, "That is not the token.")
         answer = Response(status_code=204)
         secure = request.url.scheme == "https"

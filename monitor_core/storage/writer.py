@@ -33,6 +33,7 @@ class StateFile:
         self.path = path
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._local = threading.local()
+        self._closing, self._is_closed = threading.Lock(), False
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600, exist_ok=True)
         self._connection = self._open()
@@ -42,7 +43,11 @@ class StateFile:
     def submit(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Run `work` in the next transaction; the future is done once it is durable, or failed and undone."""
         future: Future[T] = Future()
-        self._jobs.put((work, future))
+        with self._closing:
+            if not self._is_closed:
+                self._jobs.put((work, future))
+                return future
+        future.set_exception(StateUnavailable(f"{self.path.name} is closed"))
         return future
 
     def run(self, work: Callable[[sqlite3.Connection], T], timeout: float = 30.0) -> T:
@@ -69,8 +74,10 @@ class StateFile:
         return self.run(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0])
 
     def close(self) -> None:
-        """Finish what waits, then close. Later submissions fail."""
-        self._jobs.put(None)
+        """Finish what waits, then close. Later submissions fail at once."""
+        with self._closing:
+            self._is_closed = True
+            self._jobs.put(None)
         self._thread.join(timeout=10)
 
     def _open(self) -> sqlite3.Connection:

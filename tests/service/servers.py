@@ -17,11 +17,10 @@ from starlette.types import ASGIApp
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
+def served(app: ASGIApp, **options: Any) -> Iterator[str]:
     """The application on a free port of 127.0.0.1; gives its address."""
-    config = uvicorn.Config(
-        app, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1, server_header=False
-    )
+    usual = {"port": 0, "log_level": "error", "lifespan": "off", "timeout_graceful_shutdown": 1, "server_header": False}
+    config = uvicorn.Config(app, **(usual | options))
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

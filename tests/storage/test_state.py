@@ -210,3 +210,10 @@ def test_an_explanation_is_kept_and_an_incident_of_before_has_none(file):
     before = state.incident(8)
     assert (before.since, before.detector, before.counterfactual) == (None, None, None)
     assert before.evidence == own.evidence
+
+
+def test_what_comes_after_the_close_fails_at_once(tmp_path):
+    file = StateFile(tmp_path / "closed.sqlite")
+    file.close()
+    with pytest.raises(StateUnavailable, match="closed"):
+        file.run(lambda db: None, timeout=5)

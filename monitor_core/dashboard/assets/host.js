@@ -54,7 +54,7 @@ class Host {
         this.app.notices.say(data.notices);
         this.loadSeries(true);
       },
-    }, (word, at) => this.sayState(word, at), () => this.loadSeries(true));
+    }, (word, at) => this.sayState(word, at), () => this.catchUp());
     app.onTheme = () => this.charts.recolour();
     this.schedule();
     if (this.host?.next !== null) this.stages = setInterval(() => this.learnMore().catch(() => {}), STAGE_MS);
@@ -68,6 +68,12 @@ class Host {
     const [left, right] = (this.app.query.get("zoom") ?? "").split("-").map(Number);
     if (left && right > left) await this.charts.zoom(left, right);
     else if (from && to >= from) await this.charts.look(from, to);
+  }
+
+  async catchUp() {
+    const state = await this.app.catchUp();
+    if (state) this.incidents = state.incidents.filter((incident) => incident.host === this.name);
+    await this.loadSeries(true);
   }
 
   async choose(range) {

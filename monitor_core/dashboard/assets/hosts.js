@@ -31,7 +31,7 @@ export async function drawTable(app) {
     if (word !== "gone") return;
     redraw();
     head.gone(at);
-  }, () => refetch().then(redraw, () => {}));
+  }, () => refetch().then(redraw, () => {}).then(app.catchUp));
   const stages = setInterval(() => refetch().then(redraw, () => {}), STAGES_MS);
   app.onStop(() => {
     clearInterval(stages);

@@ -44,7 +44,7 @@ class Incidents {
       this.select("host", Object.fromEntries([["", "Any host"], ...app.state.hosts.map(({ name }) => [name, name])])), this.select("label", labelOptions), this.csv, this.anomalies);
     [this.lanes, this.log, this.detail, this.tally] = [h("div"), h("div", { class: "sim-beside" }), h("div", { class: "sim-side" }), h("div")];
     app.root.append(this.head.node, this.lanes, h("div", { class: "sim-columns" }, this.log, this.detail, this.tally));
-    this.stream = new Stream("topic=incidents", { incidents: () => this.load(), notices: (data) => this.app.notices.say(data.notices) }, (word, at) => this.sayState(word, at), () => this.load());
+    this.stream = new Stream("topic=incidents", { incidents: () => this.load(), notices: (data) => this.app.notices.say(data.notices) }, (word, at) => this.sayState(word, at), () => this.load().then(this.app.catchUp));
   }
 
   select(name, options) {

@@ -50,6 +50,7 @@ const pageAt = (path) => path.replaceAll("/", "") || "overview";
 function open(root, data) {
   const app = { root, data, stops: [], query: new URLSearchParams(location.search), go, onTheme: () => {} };
   app.remember = (params) => remember(app, params);
+  app.catchUp = () => catchUp(app);
   app.onStop = (stop) => app.stops.push(stop);
   app.onStop(() => (app.ended = true));
   app.onStop(followTheme(root, () => app.onTheme()));
@@ -72,6 +73,13 @@ function remember(app, params) {
   for (const [key, value] of Object.entries(params)) value === null ? app.query.delete(key) : app.query.set(key, value);
   const query = app.query.toString();
   history.replaceState(history.state, "", query ? `${location.pathname}?${query}` : location.pathname);
+}
+
+/** After a time without a stream: what is open and what is to be known now; null while the service does not answer. */
+async function catchUp(app) {
+  const state = await get("/api/state").catch(() => null);
+  if (state && !app.ended) app.notices.say(state.notices);
+  return state;
 }
 
 async function start(app) {

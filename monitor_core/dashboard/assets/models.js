@@ -38,7 +38,7 @@ class Models {
     this.rest.forEach((part) => (part.hidden = true));
     app.root.append(this.head.node, this.progress, ...this.rest);
     this.stream = new Stream("topic=models", { job: (job) => this.takeJob(job), incidents: () => {}, notices: (data) => this.app.notices.say(data.notices) },
-      (word, at) => this.sayState(word, at), () => this.load());
+      (word, at) => this.sayState(word, at), () => this.load().then(this.app.catchUp));
     this.timer = setInterval(() => this.load(), REFETCH_MS);
     app.onTheme = () => this.model && this.drawScores();
   }

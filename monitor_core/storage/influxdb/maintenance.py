@@ -144,7 +144,7 @@ class Maintenance:
 
 def _stretches(due: Mapping[str, IntArray], width: int) -> Iterator[dict[str, IntArray]]:
     """What is due in each stretch of `width` ms in which anything is, in order of time."""
-    for number in np.unique(np.concatenate(list(due.values())) // width).tolist():
+    for number in np.unique(np.concatenate([*due.values(), np.zeros(0, np.int64)]) // width).tolist():
         inside = {host: starts[starts // width == number] for host, starts in due.items()}
         yield {host: starts for host, starts in inside.items() if len(starts)}
 
@@ -152,7 +152,7 @@ def _stretches(due: Mapping[str, IntArray], width: int) -> Iterator[dict[str, In
 def _minutes(parts: Sequence[Part]) -> dict[str, IntArray]:
     """host → the minutes that the parts touch, ascending."""
     found: dict[str, list[IntArray]] = {}
-    for part in parts:
+    for part in filter(lambda part: len(part.time), parts):  # none is left of one whose hosts were forgotten
         order = np.argsort(part.code, kind="stable")
         codes, first = np.unique(part.code[order], return_index=True)
         for code, times in zip(codes.tolist(), np.split(part.time[order], first[1:]), strict=True):

@@ -105,10 +105,13 @@ class Pending:
 
     def closed_half_hours(self, now: int) -> dict[int, set[str]]:
         """Half hours that are over and in which no minute is due; start → hosts."""
-        due = {at for part in self.parts for at in np.unique(part.time // HALF_HOUR_MS * HALF_HOUR_MS).tolist()}
         with self._lock:
             over = sorted(at for at in self._half_hours if at + HALF_HOUR_MS + GRACE_MS <= now)
+            due = self._with_minutes_due()
             return {at: set(self._half_hours[at]) for at in over if at not in due}
+
+    def _with_minutes_due(self) -> set[int]:
+        return {at for part in self.parts for at in np.unique(part.time // HALF_HOUR_MS * HALF_HOUR_MS).tolist()}
 
     def first_half_hour(self, start: int, stop: int) -> int | None:
         """The first one that is due and begins in [start, stop)."""
@@ -123,21 +126,21 @@ class Pending:
             self.parts = [part for part in self.parts if part.seq not in gone]
 
     def remove_half_hours(self, done: Mapping[int, set[str]]) -> None:
-        """They are rolled up."""
+        """They are rolled up. One that got samples meanwhile stays due; one that somebody else removed is gone."""
         with self._lock, self._db as db:
-            rows = [(start, host) for start, hosts in done.items() for host in hosts]
+            due = self._with_minutes_due()
+            rows = [(start, host) for start, hosts in done.items() if start not in due for host in hosts]
             db.executemany("DELETE FROM half_hour WHERE start = ? AND host = ?", rows)
-            for start, hosts in done.items():
-                self._half_hours[start] -= hosts
-                if not self._half_hours[start]:
-                    del self._half_hours[start]
+            for start, host in rows:
+                self._half_hours.get(start, set()).discard(host)
+            self._half_hours = {start: hosts for start, hosts in self._half_hours.items() if hosts}
 
     def forget(self, host: str) -> None:
         """Nothing of this host is due any more."""
         with self._lock, self._db as db:
             db.execute("DELETE FROM half_hour WHERE host = ?", (host,))
-            for hosts in self._half_hours.values():
-                hosts.discard(host)
+            left = {start: hosts - {host} for start, hosts in self._half_hours.items()}
+            self._half_hours = {start: hosts for start, hosts in left.items() if hosts}
             self.parts = [_without(part, host) for part in self.parts]
 
     def band(self, host: str, start: int, stop: int) -> tuple[IntArray, FloatArray, FloatArray]:

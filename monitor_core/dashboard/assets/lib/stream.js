@@ -1,8 +1,10 @@
 // The live stream: one EventSource a page, and a word for how it is: live, stale, gone or paused.
+// A browser has six connections to one server for all of its tabs: a tab that nobody sees lets go of its own.
 
 const RETRY_MS = 1000;
 const WATCH_MS = 500;
 const HEARTBEAT_MS = 5000;
+const HIDDEN_MS = 2000;
 
 export class Stream {
   /** `on`: {event: handler}; `onState(word, since)` whenever the word changes and once a second while it is not live. */
@@ -13,8 +15,29 @@ export class Stream {
     this.lastEvent = Date.now();
     this.lastData = Date.now();
     this.state = "connecting";
-    this.paused = false;
+    this.paused = this.missed = this.asleep = false;
     this.watch = setInterval(() => this.look(), WATCH_MS);
+    this.seen = () => this.see();
+    document.addEventListener("visibilitychange", this.seen);
+    if (document.hidden) this.sleep();
+    else this.open();
+  }
+
+  see() {
+    clearTimeout(this.leaving);
+    if (document.hidden) this.leaving = setTimeout(() => this.sleep(), HIDDEN_MS);
+    else if (this.asleep) this.wake();
+  }
+
+  sleep() {
+    this.asleep = this.missed = true;
+    this.source?.close();
+  }
+
+  /** It looks as it did until the first word: then the page asks for what it has missed. */
+  wake() {
+    this.asleep = false;
+    this.state = "connecting";
     this.open();
   }
 
@@ -37,12 +60,13 @@ export class Stream {
   }
 
   hello(data) {
-    const returned = this.state === "gone";
+    const returned = this.missed;
+    this.missed = false;
     this.beat(data);
     this.lastData = Date.now();
     this.staleAfter = Math.max(2.4 * data.interval_ms, 3000);
     this.turn("live");
-    if (returned) this.onReturn();
+    if (returned && !this.paused) this.onReturn();
   }
 
   beat(data) {
@@ -52,13 +76,15 @@ export class Stream {
 
   lost(source) {
     source.close();
-    if (source !== this.source || this.closed) return;
+    if (source !== this.source || this.closed || this.asleep) return;
+    this.missed = true;
     this.turn("gone");
     // an EventSource alone would wait three seconds and more
-    setTimeout(() => !this.closed && source === this.source && this.open(), RETRY_MS);
+    setTimeout(() => !this.closed && !this.asleep && source === this.source && this.open(), RETRY_MS);
   }
 
   look() {
+    if (this.asleep) return;
     const quiet = Date.now() - this.lastEvent;
     if (this.state !== "gone" && this.state !== "connecting" && quiet > HEARTBEAT_MS) return this.lost(this.source);
     if (this.state === "live" && Date.now() - this.lastData > this.staleAfter) this.turn("stale");
@@ -84,6 +110,8 @@ export class Stream {
   close() {
     this.closed = true;
     clearInterval(this.watch);
+    clearTimeout(this.leaving);
+    document.removeEventListener("visibilitychange", this.seen);
     this.source?.close();
   }
 }
