@@ -61,8 +61,8 @@ class HostState(BucketArrays, MinuteArrays):
     """The memory of all detectors. `spacing_ms`: how far apart the levels of a baseline lie.
 
     `climbs` [scales, fills, 4]: the slope that each scale of the buckets last showed; `climbing`: any did.
-    `near_*`: what the neighbours said of the last bucket: its distance, what fades, the level (NaN: they do not speak) and
-    the metrics' parts in it.
+    `near_*`: what the neighbours said of the last bucket: its distance, what fades, the level (NaN: they do not speak)
+    and the metrics' parts in it.
     `same_*`: the value that each metric shows, since when, in how many samples, and the longest time that one stayed.
     """
 
