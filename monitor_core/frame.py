@@ -162,6 +162,14 @@ def rounds(codes: npt.NDArray[np.integer]) -> Iterator[IntArray]:
         yield np.sort(by_rank[low:high]).astype(np.int64)
 
 
+def last_of_each_instant(frame: Frame) -> IntArray:
+    """Rows, ascending, without those that a later row of the same host and instant replaces."""
+    order = np.lexsort((frame.time, frame.code))
+    code, time = frame.code[order], frame.time[order]
+    last = np.append((code[1:] != code[:-1]) | (time[1:] != time[:-1]), np.full(min(len(order), 1), True))
+    return np.sort(order[last])
+
+
 _LOW = np.array([metric.low for metric in CATALOGUE])
 _HIGH = np.array([metric.high for metric in CATALOGUE])
 

@@ -17,7 +17,8 @@ class Metric:
     """One measurable quantity of a host; `limit` is the default static threshold (None: no limit).
 
     `fills`: it is a stock that runs full, so that a steady climb has an end in time. `breath`: the share of the range
-    that counts as one scale at least, because a metric moves so far without anybody wondering; a stock moves less.
+    that counts as one scale at least, because a metric moves so far without anybody wondering; a stock moves less, and
+    a disk that is busy for some seconds is nothing.
     """
 
     key: str
@@ -34,7 +35,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("cpu", "CPU", "%", 0.0, 100.0, 85.0),
     Metric("memory", "Memory", "%", 0.0, 100.0, 85.0, fills=True, breath=0.03),
     Metric("disk", "Disk used", "%", 0.0, 100.0, 90.0, fills=True, breath=0.02),
-    Metric("disk_io", "Disk I/O busy", "%", 0.0, 100.0, None),
+    Metric("disk_io", "Disk I/O busy", "%", 0.0, 100.0, None, breath=0.08),
 )
 
 METRICS: tuple[str, ...] = tuple(metric.key for metric in CATALOGUE)

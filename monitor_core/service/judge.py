@@ -18,7 +18,7 @@ from monitor_core.detection.incident_policy import OPENED, PolicyState, Rules, T
 from monitor_core.detection.label_rules import LabelRules, culprits
 from monitor_core.detection.scorer import HISTORY_ROWS, Scorer, distance_of
 from monitor_core.detection.unusual import Bar, is_slow
-from monitor_core.frame import HISTORY_AGE_MS, BoolArray, Frame, IntArray, rounds
+from monitor_core.frame import HISTORY_AGE_MS, BoolArray, Frame, IntArray, last_of_each_instant, rounds
 from monitor_core.incidents import Evidence, Incident, Kind, Reason, Severity
 from monitor_core.labels import Labelled
 from monitor_core.scores import Scores
@@ -285,7 +285,7 @@ class Judge:
         if np.bincount(part.code).max() >= HISTORY_ROWS:
             desk = self.desk.aside()
             history = self._batch(part, scores, batch.arrived_at[late])
-            counted = self._walk(PolicyState(), desk, history, np.arange(len(part)), out, BudgetState())
+            counted = self._walk(PolicyState(), desk, history, last_of_each_instant(part), out, BudgetState())
             anomalies = _anomalies(desk, history, counted, out)
             desk.end_history(int(part.time.max()), out)
         batch.scores.put(late, scores)

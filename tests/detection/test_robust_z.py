@@ -35,8 +35,8 @@ def test_what_climbs_is_unusual_wherever_it_was():
     assert robust_z.z(np.array([99.0]), np.array([85.0]), np.array([3.0]), 100.0)[0] > 4
 
 
-@pytest.mark.parametrize(("key", "points"), [("cpu", 16), ("memory", 12), ("disk", 8), ("disk_io", 16)])
-def test_what_fills_has_less_room_than_what_is_done(key, points):
+@pytest.mark.parametrize(("key", "points"), [("cpu", 16), ("memory", 12), ("disk", 8), ("disk_io", 32)])
+def test_a_stock_has_less_room_than_a_processor_and_a_disk_that_is_busy_more(key, points):
     def alarms(more):
         frame = steady(n=1_200)
         frame.values[-10:, METRICS.index(key)] = 30 + more

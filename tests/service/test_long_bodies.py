@@ -5,7 +5,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from monitor_core.frame import make_frame
+from monitor_core.frame import last_of_each_instant, make_frame
 from monitor_core.service import pipeline
 from monitor_core.service.pipeline import MAX_TURNS, all_done
 from tests.builders import steady
@@ -58,3 +58,9 @@ def test_who_sends_faster_than_can_be_scored_is_told_to_wait_and_nothing_is_lost
     assert answers[-1].headers["retry-after"] == "1"
     settled(service)
     assert client.post("/ingest", json={"cpu": 1}).status_code == 200
+
+
+def test_of_samples_of_one_instant_the_last_one_stands():
+    frame = make_frame([5, 7, 5, 5, 7], ["a", "a", "b", "a", "b"], np.zeros((5, 4)))
+    assert last_of_each_instant(frame).tolist() == [1, 2, 3, 4]
+    assert last_of_each_instant(frame.take(np.zeros(0, dtype=np.int64))).tolist() == []
