@@ -63,7 +63,7 @@ percent = some.floats(0, 100).map(lambda value: round(value, 1))
 four = some.tuples(percent, percent, percent, percent)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     centre=four,
     spread=some.tuples(*[some.floats(0, 12)] * 4),
