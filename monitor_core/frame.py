@@ -166,7 +166,7 @@ def last_of_each_instant(frame: Frame) -> IntArray:
     """Rows, ascending, without those that a later row of the same host and instant replaces."""
     order = np.lexsort((frame.time, frame.code))
     code, time = frame.code[order], frame.time[order]
-    last = np.append((code[1:] != code[:-1]) | (time[1:] != time[:-1]), np.full(min(len(order), 1), True))
+    last = np.r_[(code[1:] != code[:-1]) | (time[1:] != time[:-1]), True][: len(order)]
     return np.sort(order[last])
 
 

@@ -23,7 +23,7 @@ class InTime(HttpToolsProtocol):
     _until: float | None = None
     _timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrows it too
         super().connection_made(transport)
         self._expect()
 

@@ -187,7 +187,7 @@ class Learning:
             return self.job
 
     def stop(self) -> None:
-        """Give up the training that runs, within its next small piece of work; none begins any more."""
+        """Give up the training that runs, within its next small piece of work, and any that begins later."""
         self._stopping.set()
 
     def wait(self, timeout: float) -> None:

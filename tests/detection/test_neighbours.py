@@ -76,6 +76,17 @@ def test_what_comes_every_noon_is_nothing_but_at_night_it_is():
     assert seen[busy(after.time, 3) > 20][:25].min() >= ALARM
 
 
+def test_what_is_shown_fades_for_longer_than_what_decides():
+    after = days(1, start=T0 + 8 * DAY, seed=1)
+    after.values[900:910, 1] += 45
+    scores = judged(days(8), after)
+    shown = scores.by_detector[:, NEIGHBOURS]
+    assert shown[905] >= ALARM
+    assert scores.distance[905] >= 4
+    assert shown[925:940].min() >= ALARM
+    assert scores.distance[925:].max() < 4
+
+
 def test_the_metric_that_did_it_has_the_largest_part():
     after = days(1, start=T0 + 8 * DAY, seed=1)
     after.values[900:, 3] = 80.0

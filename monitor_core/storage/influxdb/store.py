@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor_core.frame import FloatArray, Frame, IntArray
+from monitor_core.frame import FloatArray, Frame, IntArray, last_of_each_instant
 from monitor_core.host_arrays import NEVER, HostArrays
 from monitor_core.metrics import METRICS
 from monitor_core.scores import Scores, empty_scores
@@ -302,9 +302,7 @@ def _last_of_each(frame: Frame, scores: Scores) -> tuple[Frame, Scores]:
     """Of the same host and instant the last sample: lines go by the fields they have, not in order of arrival."""
     if np.bincount(frame.code).max() == 1:
         return frame, scores
-    order = np.lexsort((frame.time, frame.code))
-    time, code = frame.time[order], frame.code[order]
-    rows = np.sort(order[np.append((time[1:] != time[:-1]) | (code[1:] != code[:-1]), True)])
+    rows = last_of_each_instant(frame)
     return (frame, scores) if len(rows) == len(frame) else (frame.take(rows), scores.take(rows))
 
 
