@@ -17,7 +17,8 @@ from monitor_core.detection.detectors import neighbours
 from monitor_core.detection.detectors.neighbours import HostModels
 from monitor_core.detection.incident_policy import ESCALATED, OPENED, PolicyState, Rules, decide
 from monitor_core.detection.minute_history import MinuteHistory
-from monitor_core.detection.scorer import SLOW, Scorer
+from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.votes import SLOW
 from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray
 from monitor_core.metrics import BY_KEY, Metric, MetricTable
 from monitor_core.scores import Scores

@@ -117,10 +117,12 @@ class Sample(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """[n] `over`: the sample's distance is over its host's threshold; `lasts`: and that long enough to be told."""
+    """[n] `over`: the sample's distance is over its host's threshold; `lasts`: and that long enough to be told;
+    `unusual_from`: what the function of this name said before the sample was seen, which may move its threshold."""
 
     over: BoolArray
     lasts: BoolArray
+    unusual_from: FloatArray
 
 
 def watch(state: BudgetState, budget: Budget, sample: Sample) -> Watched:
@@ -130,18 +132,19 @@ def watch(state: BudgetState, budget: Budget, sample: Sample) -> Watched:
     state.began[rows] = np.where(known, state.began[rows], time)
     gap = np.where(known, time - state.last_time[rows], 0)
     state.last_time[rows] = time
-    news = distance - _stale(state, rows, time)
+    stale = _stale(state, rows, time)
+    news = distance - stale
     _remember(state, rows, time, distance)
     lasting = _lasting(state, budget, rows, news, gap)
     known = sample.limited & ~np.isnan(state.threshold[rows])
     threshold = thresholds(state, budget, rows, sample.limited)
     over = np.where(known, news, distance) >= threshold
-    lasts = over & (np.where(known, lasting, lasting + distance - news) >= threshold)
+    lasts = over & (np.where(known, lasting, lasting + stale) >= threshold)
     some = np.flatnonzero(sample.limited)
     if len(some) and math.isfinite(budget.alerts_per_day):
         _count(state, rows[some], time[some], lasting[some], gap[some], sample.outside[some])
         _decide(state, budget, rows[some], time[some])
-    return Watched(over, lasts)
+    return Watched(over, lasts, threshold + np.where(known, stale, 0.0))
 
 
 def thresholds(state: BudgetState, budget: Budget, rows: IntArray, limited: BoolArray) -> FloatArray:

@@ -67,6 +67,9 @@ class BucketArrays(HostArrays):
         for scale, length in enumerate(BUCKET_MS):
             place = time // length
             over = np.flatnonzero(self.open_id[rows, scale] != place)
+            if not len(over):
+                self._add(scale, rows, value)
+                return
             ended, mean = self._close(scale, rows[over], place[over])
             self._add(scale, rows, value)
             known = ended >= 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor_core.detection.scorer import FULL_VOICE, QUIET_BELOW
+from monitor_core.detection.votes import FULL_VOICE, QUIET_BELOW
 from monitor_core.frame import FloatArray, IntArray
 from monitor_core.metrics import METRICS
 

@@ -130,29 +130,23 @@ class HostState(BucketArrays, MinuteArrays):
 
     def level(self, rows: IntArray) -> FloatArray:
         """[n, m] mean of the last samples; NaN where the newest sample lacks the metric."""
-        window = self._newest(rows, 1, LEVEL_SAMPLES)
-        return np.where(np.isnan(window[:, 0]), np.nan, _mean(window))
+        return level_of(self.recent[rows], self.recent_at[rows])
 
     def level_before(self, rows: IntArray) -> FloatArray:
         """[n, m] mean of the samples before those of `level`; NaN when there are none."""
-        return _mean(self._newest(rows, 1 + LEVEL_SAMPLES, RECENT))
-
-    def _newest(self, rows: IntArray, first: int, last: int) -> FloatArray:
-        places = (self.recent_at[rows][:, None] - np.arange(first, last + 1)) % RECENT
-        window: FloatArray = self.recent[rows[:, None], places]
-        return window
+        return level_before_of(self.recent[rows], self.recent_at[rows])
 
     def is_warm(self, rows: IntArray) -> npt.NDArray[np.bool_]:
         """Enough levels for a baseline?"""
         return self.levels[rows] >= WARM_LEVELS
 
-    def learn(self, rows: IntArray, time: IntArray, level: FloatArray) -> None:
+    def learn(self, rows: IntArray, time: IntArray) -> None:
         """Let the baseline take the level when `spacing_ms` has passed since the last one it took."""
         due = time - self.level_at[rows] >= self.spacing_ms
-        rows, level = rows[due], level[due]
+        rows = rows[due]
         if not len(rows):
             return
-        self.baseline[rows, :, self.levels[rows] % BASELINE_LEVELS] = level
+        self.baseline[rows, :, self.levels[rows] % BASELINE_LEVELS] = self.level(rows)
         self.level_at[rows] = time[due]
         self.levels[rows] += 1
         young = self.levels[rows] < 4 * WARM_LEVELS
@@ -201,6 +195,23 @@ class HostState(BucketArrays, MinuteArrays):
     def copy_of(self, rows: IntArray) -> HostState:
         """An independent state that knows these hosts only (row i = rows[i])."""
         return self.copy_into(HostState(self.spacing_ms, self.metrics), rows)
+
+
+def level_of(recent: FloatArray, recent_at: IntArray) -> FloatArray:
+    """[n, m] `HostState.level` from the rings `recent` [n, RECENT, m] and where their next sample goes [n]."""
+    window = _newest(recent, recent_at, 1, LEVEL_SAMPLES)
+    return np.where(np.isnan(window[:, 0]), np.nan, _mean(window))
+
+
+def level_before_of(recent: FloatArray, recent_at: IntArray) -> FloatArray:
+    """[n, m] `HostState.level_before`, likewise."""
+    return _mean(_newest(recent, recent_at, 1 + LEVEL_SAMPLES, RECENT))
+
+
+def _newest(recent: FloatArray, recent_at: IntArray, first: int, last: int) -> FloatArray:
+    places = (recent_at[:, None] - np.arange(first, last + 1)) % RECENT
+    window: FloatArray = recent[np.arange(len(recent))[:, None], places]
+    return window
 
 
 def _mean(window: FloatArray) -> FloatArray:

@@ -1,47 +1,32 @@
-"""Scorer: a frame in, its scores out; joins the detectors and keeps the state that they need.
+"""Scorer: a frame in, its scores out; walks through the samples and keeps the state that the detectors need.
 
 A sample is scored on what was known before it, then learned from. Rows older than what a host already showed never
-touch its state: a few are scored against the baseline as it is, many are scored as a history of their own.
+touch its state: a few are scored against the baseline as it is, many are scored as a history of their own. What must
+be known is noted sample by sample; what the detectors say about it (`votes.py`) is worked out for many at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 
 from monitor_core.detection.buckets import BUCKET_MS
-from monitor_core.detection.detectors import isolation_forest, limits, neighbours, robust_z, stuck, trend
+from monitor_core.detection.detectors import limits, neighbours, stuck, trend
 from monitor_core.detection.detectors.isolation_forest import Forest
 from monitor_core.detection.detectors.neighbours import HostModels
-from monitor_core.detection.features import features
-from monitor_core.detection.host_state import HostState
+from monitor_core.detection.host_state import RECENT, HostState, level_before_of, level_of
 from monitor_core.detection.multiscale import Float32Array
+from monitor_core.detection.votes import Known, Voices, nothing_known
 from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray, rounds
 from monitor_core.metrics import CATALOGUE_TABLE, MetricTable
 from monitor_core.scores import Scores, empty_scores
 
-LIMITS, ROBUST_Z, FOREST, TREND, STUCK, NEIGHBOURS = range(6)
-FAST = np.array([ROBUST_Z, FOREST])
-SLOW = np.array([TREND, STUCK])
 HISTORY_ROWS = 60
-# The forest may speak from one scale on and fully from two: an odd combination that nobody would see is harmless.
-QUIET_BELOW, FULL_VOICE = 1.0, 2.0
-# Where one sample is a bucket of the neighbours', they see all that the fast detectors see; of hosts that speak more
-# often a bucket hides the seconds.
-HIDES_MS, HIDES_NOTHING_MS = 15_000, 60_000
-LARGEST_DISTANCE = 40.0
+ROUNDS_AT_ONCE = 50
 
 Limits = Mapping[str, float | None]
-
-
-class Heard(NamedTuple):
-    """What the neighbours say: `level` [n] (NaN: nothing), as it is `shown`, and `parts` [n, m]."""
-
-    level: FloatArray
-    shown: FloatArray
-    parts: FloatArray
 
 
 class Scorer:
@@ -83,13 +68,10 @@ class Scorer:
         out = empty_scores(len(frame), len(self.metrics), self.model_version)
         rows = self.state.rows(frame.hosts)[frame.code]
         table = self.limits_of(frame.hosts)[frame.code]
-        for number, part in enumerate(rounds(frame.code)):
-            fresh = frame.time[part] > self.state.last_time[rows[part]]
-            if fresh.all():
-                self._step(frame, part, rows[part], table[part], out)
-            elif fresh.any():
-                self._step(frame, part[fresh], rows[part[fresh]], table[part[fresh]], out)
-            if pause is not None and number % 50 == 49:
+        for some in _at_once(rounds(frame.code)):
+            into, known = self._walk(frame, some, rows, table)
+            self._vote(frame, into, known, out)
+            if pause is not None and len(some) == ROUNDS_AT_ONCE:
                 pause()
         return out
 
@@ -122,16 +104,18 @@ class Scorer:
     def peek(self, frame: Frame) -> Scores:
         """Score each row as if its host's level were these values now; neither learns nor changes anything."""
         out = empty_scores(len(frame), len(self.metrics), self.model_version)
-        known = np.array([self.state.find(host) is not None for host in frame.hosts], dtype=np.bool_)
-        state = self.state if known.all() else self._with_strangers(frame)
+        strangers = any(self.state.find(host) is None for host in frame.hosts)
+        state = self._with_strangers(frame) if strangers else self.state
         rows = state.rows(frame.hosts)[frame.code]
-        everything = np.arange(len(frame))
-        before = state.level_before(rows)
-        table = self.limits_of(frame.hosts)[frame.code]
+        known = nothing_known(len(frame), self.metrics)
+        known.level, known.before = frame.values, state.level_before(rows)
         near = self._near(state, rows, state.window_if(rows, frame.values), np.isnan(frame.values), frame.time)
         said, fading = neighbours.calmed(near.distance, state.near_before[rows], state.near_fading[rows])
-        heard = Heard(said, neighbours.shown(said, fading), near.parts)
-        self._judge(state, frame.values, frame.values, before, rows, everything, table, heard, out)
+        everything = slice(None)
+        self._note(state, rows, frame.values, self.limits_of(frame.hosts)[frame.code], known, everything)
+        self._note_slow(state, rows, frame.values, frame.values, known, everything)
+        known.near, known.fading, known.parts = said, fading, near.parts
+        self._vote(frame, np.arange(len(frame)), known, out)
         return out
 
     def _with_strangers(self, frame: Frame) -> HostState:
@@ -145,17 +129,43 @@ class Scorer:
         other.use(self.forest, self.model_version, self.models)
         return other
 
-    def _step(self, frame: Frame, part: IntArray, rows: IntArray, limit: FloatArray, out: Scores) -> None:
-        time, values = frame.time[part], frame.values[part]
-        self.state.push(rows, time, values)
+    def _walk(self, frame: Frame, parts: list[IntArray], rows: IntArray, limit: FloatArray) -> tuple[IntArray, Known]:
+        """Take the samples of `parts` in order; which of them were taken, and what was known as each came."""
+        n = sum(len(part) for part in parts)
+        known, taken, stop = nothing_known(n, self.metrics), [], 0
+        recent, recent_at = np.empty((n, RECENT, len(self.metrics))), np.empty(n, dtype=np.int64)
+        for part in parts:
+            fresh = frame.time[part] > self.state.last_time[rows[part]]
+            part = part if fresh.all() else part[fresh]  # noqa: PLW2901 - the same part without what is behind
+            if not len(part):
+                continue
+            at, stop = slice(stop, stop + len(part)), stop + len(part)
+            own = rows[part]
+            self._step(own, frame.time[part], frame.values[part], limit[part], known, at)
+            recent[at], recent_at[at] = self.state.recent[own], self.state.recent_at[own]
+            taken.append(part)
+        known = known.first(stop)
+        known.level = level_of(recent[:stop], recent_at[:stop])
+        known.before = level_before_of(recent[:stop], recent_at[:stop])
+        return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64), known
+
+    def _step(
+        self, rows: IntArray, time: IntArray, values: FloatArray, limit: FloatArray, known: Known, at: slice
+    ) -> None:
+        """One sample for each of `rows`; what is known as it comes goes into `at` of `known`."""
+        state = self.state
+        state.push(rows, time, values)
         self._measure_slopes(rows, time, values)
         self._measure_distances(rows, time, values)
-        level = self.state.level(rows)
-        said = self.state.near_level[rows]
-        heard = Heard(said, neighbours.shown(said, self.state.near_fading[rows]), self.state.near_parts[rows])
-        self._judge(self.state, values, level, self.state.level_before(rows), rows, part, limit, heard, out)
-        self.state.breach[rows] = out.breach[part]
-        self.state.learn(rows, time, level)
+        self._note(state, rows, values, limit, known, at)
+        self._note_slow(state, rows, values, None, known, at)
+        state.breach[rows] = known.breach[at]
+        state.learn(rows, time)
+
+    def _vote(self, frame: Frame, into: IntArray, known: Known, out: Scores) -> None:
+        if len(into):
+            hosts = [frame.hosts[code] for code in frame.code[into].tolist()]
+            Voices(self.metrics, self.forest, self.models).vote(frame.values[into], known, hosts, into, out)
 
     def _measure_slopes(self, rows: IntArray, time: IntArray, values: FloatArray) -> None:
         """Each bucket that is over shows anew how fast what fills up climbs."""
@@ -193,149 +203,44 @@ class Scorer:
             found.distance[asked], found.parts[asked] = said.distance, said.parts
         return found
 
-    def _judge(
-        self,
-        state: HostState,
-        values: FloatArray,
-        level: FloatArray,
-        before: FloatArray,
-        rows: IntArray,
-        into: IntArray,
-        limit: FloatArray,
-        heard: Heard,
-        out: Scores,
+    def _note(
+        self, state: HostState, rows: IntArray, values: FloatArray, limit: FloatArray, known: Known, at: slice
     ) -> None:
-        """Let every detector speak about `values` and their `level`; write rows `into` of `out`."""
-        warm = state.is_warm(rows)
-        median, scale = state.median[rows], state.scale[rows]
-        distance = robust_z.z(level, median, scale, self.metrics.high) * warm[:, None]
-        breach = limits.exceeded(values, limit, state.breach[rows])
-        votes = np.full((len(rows), out.by_detector.shape[1]), np.nan)
-        votes[:, LIMITS] = limits.score(values, limit, breach, self.metrics.high)
-        votes[warm, ROBUST_Z] = robust_z.score(distance)[warm]
-        squares = distance**2
-        self._ask_forest(distance, level, before, scale, warm, votes, squares)
-        now = self._ask_neighbours(state, rows, heard, votes, squares)
-        out.distance[into] = distance_of(np.fmax(np.fmax.reduce(votes[:, FAST], axis=1), now))
-        self._ask_trend(state, level, rows, warm, into, votes, squares, out)
-        self._ask_stuck(state, values, rows, into, votes, squares, out)
-        low, high = robust_z.expected(median, scale, self.metrics.high)
-        out.warm[into] = warm
-        out.breach[into] = breach
-        out.by_detector[into] = np.round(votes, 3)
-        out.score[into] = np.round(np.fmax.reduce(votes, axis=1), 3)
-        out.contributions[into] = _shares(squares, breach)
-        out.expected_low[into] = np.where(warm[:, None], np.clip(low, self.metrics.low, self.metrics.high), np.nan)
-        out.expected_high[into] = np.where(warm[:, None], np.clip(high, self.metrics.low, self.metrics.high), np.nan)
+        """What the state of `rows` says now."""
+        known.limit[at] = limit
+        known.breach[at] = limits.exceeded(values, limit, state.breach[rows])
+        known.median[at], known.scale[at] = state.median[rows], state.scale[rows]
+        known.warm[at] = state.is_warm(rows)
+        known.gap[at] = state.last_gap(rows)
+        known.near[at], known.fading[at] = state.near_level[rows], state.near_fading[rows]
+        known.parts[at] = state.near_parts[rows]
 
-    def _ask_forest(
-        self,
-        distance: FloatArray,
-        level: FloatArray,
-        before: FloatArray,
-        scale: FloatArray,
-        warm: BoolArray,
-        votes: FloatArray,
-        squares: FloatArray,
+    def _note_slow(
+        self, state: HostState, rows: IntArray, values: FloatArray, level: FloatArray | None, known: Known, at: slice
     ) -> None:
-        """Fill the forest's votes; where it speaks, jumps count among the contributions too."""
-        if self.forest is None:
-            return
-        farthest = np.abs(distance).max(axis=1)
-        votes[warm, FOREST] = 0.0
-        asked = np.flatnonzero(warm & (farthest >= QUIET_BELOW))
-        if not len(asked):
-            return
-        table = features(distance[asked], level[asked], before[asked], scale[asked])
-        voice = np.clip(farthest[asked] / FULL_VOICE, 0.0, 1.0)
-        votes[asked, FOREST] = isolation_forest.score(self.forest, table) * voice
-        squares[asked] += table[:, len(self.metrics) :] ** 2 / 4
+        """What climbs, and what stands still: only a few hosts do at any time, so the others cost nothing.
 
-    def _ask_neighbours(
-        self, state: HostState, rows: IntArray, heard: Heard, votes: FloatArray, squares: FloatArray
-    ) -> FloatArray:
-        """The more history their model has, the more they say; where they see all that the fast detectors see, those
-        fall silent as much. Parts are those of whoever is louder. Returns [n] their score before anything fades."""
-        now = np.full(len(rows), np.nan)
-        asked = np.flatnonzero(~np.isnan(heard.level))
-        if self.models is None or not len(asked):
-            return now
-        hosts = rows[asked]
-        voice = self.models.voice([state.names[row] for row in hosts.tolist()])
-        gap = np.nan_to_num(state.last_gap(hosts))
-        hush = 1.0 - voice * np.clip((gap - HIDES_MS) / (HIDES_NOTHING_MS - HIDES_MS), 0.0, 1.0)
-        fast = votes[np.ix_(asked, FAST)]
-        fast = 1.0 - (1.0 - np.minimum(fast, 1.0 - 1e-6)) ** hush[:, None]
-        votes[np.ix_(asked, FAST)] = fast
-        votes[asked, NEIGHBOURS] = robust_z.score_of(voice * neighbours.scales(heard.shown[asked]))
-        now[asked] = robust_z.score_of(voice * neighbours.scales(heard.level[asked]))
-        louder = now[asked] >= np.fmax.reduce(fast, axis=1, initial=0.0)
-        squares[asked[louder]] = heard.parts[asked[louder]]
-        return now
-
-    def _ask_trend(
-        self,
-        state: HostState,
-        level: FloatArray,
-        rows: IntArray,
-        warm: BoolArray,
-        into: IntArray,
-        votes: FloatArray,
-        squares: FloatArray,
-        out: Scores,
-    ) -> None:
-        """Only a few hosts climb at any time, so the others cost nothing."""
-        votes[warm, TREND] = 0.0
-        asked = np.flatnonzero(state.climbing[rows])
-        if not len(asked):
-            return
-        hosts = rows[asked]
-        fills, full = state.fills, self.metrics.high[state.fills]
-        score, slope = trend.judge(state.climbs[hosts], level[asked][:, fills], state.highest_before(hosts), full)
-        votes[asked, TREND] = score.max(axis=1)
-        squares[np.ix_(asked, fills)] += _as_squares(score)
-        out.slope[np.ix_(into[asked], fills)] = slope
-
-    def _ask_stuck(
-        self,
-        state: HostState,
-        values: FloatArray,
-        rows: IntArray,
-        into: IntArray,
-        votes: FloatArray,
-        squares: FloatArray,
-        out: Scores,
-    ) -> None:
-        """A value that differs from the last one is not stuck, whatever the state says (somebody only asks)."""
-        known = state.last_time[rows] - state.first_time[rows] >= stuck.KNOWN_FOR_MS
-        votes[known, STUCK] = 0.0
-        asked = np.flatnonzero(known & (state.same_samples[rows] >= stuck.FEWEST_SAMPLES).any(axis=1))
-        if not len(asked):
-            return
-        hosts, value = rows[asked], values[asked]
-        lasted = state.last_time[hosts][:, None] - state.same_since[hosts]
-        same_ms = np.where(value == state.same_value[hosts], lasted, 0)
-        score = stuck.score(
-            value, same_ms, state.same_samples[hosts], state.same_longest[hosts], state.changes[hosts], self.metrics
-        )
-        votes[asked, STUCK] = score.max(axis=1)
-        squares[asked] += _as_squares(score)
-        out.same_ms[into[asked]] = np.where(score > 0, same_ms, np.nan)
+        `level` None: that of the state. A value that differs from the last one is not stuck, whatever the state says
+        (somebody only asks)."""
+        known.climbing[at] = climbing = state.climbing[rows]
+        if climbing.any():
+            hosts, own = rows[climbing], np.flatnonzero(climbing) + (at.start or 0)
+            fills, full = state.fills, self.metrics.high[state.fills]
+            now = (state.level(hosts) if level is None else level[climbing])[:, fills]
+            known.climb[own], known.slope[own] = trend.judge(
+                state.climbs[hosts], now, state.highest_before(hosts), full
+            )
+        known.long[at] = long = state.last_time[rows] - state.first_time[rows] >= stuck.KNOWN_FOR_MS
+        still = long & (state.same_samples[rows] >= stuck.FEWEST_SAMPLES).any(axis=1)
+        if still.any():
+            hosts, own = rows[still], np.flatnonzero(still) + (at.start or 0)
+            lasted = state.last_time[hosts][:, None] - state.same_since[hosts]
+            same_ms = known.same_ms[own] = np.where(values[still] == state.same_value[hosts], lasted, 0)
+            told = state.same_samples[hosts], state.same_longest[hosts], state.changes[hosts]
+            known.stuck[own] = stuck.score(values[still], same_ms, *told, self.metrics)
 
 
-def distance_of(score: FloatArray) -> FloatArray:
-    """[n] the distance in scales that such a score stands for; 0 where nobody spoke."""
-    return np.minimum(-2.0 * np.log2(1.0 - np.minimum(np.nan_to_num(score), 1.0 - 1e-6)), LARGEST_DISTANCE)
-
-
-def _as_squares(score: FloatArray) -> FloatArray:
-    """What a robust z of this score would count among the contributions."""
-    return (2.0 * np.log2(1.0 - score)) ** 2
-
-
-def _shares(squares: FloatArray, breach: BoolArray) -> FloatArray:
-    """[n, m] parts of 1: by squared distance, but a breached limit outranks everything that is not one."""
-    outranked = breach.any(axis=1, keepdims=True)
-    weight = np.where(outranked, breach * (1.0 + squares), squares)
-    total = weight.sum(axis=1, keepdims=True)
-    return np.round(np.divide(weight, total, out=np.zeros_like(weight), where=total > 0), 3)
+def _at_once(parts: Iterable[IntArray]) -> Iterator[list[IntArray]]:
+    left = iter(parts)
+    while some := list(islice(left, ROUNDS_AT_ONCE)):
+        yield some

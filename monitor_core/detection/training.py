@@ -11,7 +11,7 @@ from monitor_core.detection.detectors import isolation_forest, neighbours, robus
 from monitor_core.detection.detectors.isolation_forest import Forest
 from monitor_core.detection.detectors.neighbours import HostModels
 from monitor_core.detection.features import FEATURES, features
-from monitor_core.detection.host_state import HostState
+from monitor_core.detection.host_state import HostState, level_before_of, level_of
 from monitor_core.frame import BoolArray, FloatArray, Frame, IntArray, rounds
 from monitor_core.metrics import MetricTable
 
@@ -41,18 +41,22 @@ def feature_table(
     kept: list[FloatArray] = []
     for frame, normal in parts:
         rows = state.rows(frame.hosts)[frame.code]
+        seen: list[tuple[FloatArray, IntArray, FloatArray, FloatArray]] = []
         for part in rounds(frame.code):
             row, at = rows[part], frame.time[part]
             newer = at > state.last_time[row]
             part, row, at = part[newer], row[newer], at[newer]  # noqa: PLW2901 - the same part without repeats
             state.push(row, at, frame.values[part])
-            level = state.level(row)
-            keep = state.is_warm(row) & normal[part]
-            if keep.any():
-                distance = robust_z.z(level, state.median[row], state.scale[row], state.metrics.high)
-                kept.append(features(distance, level, state.level_before(row), state.scale[row])[keep])
-            state.learn(row, at, level)
+            own = row[state.is_warm(row) & normal[part]]
+            if len(own):
+                seen.append((state.recent[own], state.recent_at[own], state.median[own], state.scale[own]))
+            state.learn(row, at)
             pause()
+        if seen:
+            recent, recent_at, median, scale = (np.concatenate(column) for column in zip(*seen, strict=True))
+            level = level_of(recent, recent_at)
+            distance = robust_z.z(level, median, scale, state.metrics.high)
+            kept.append(features(distance, level, level_before_of(recent, recent_at), scale))
     return np.concatenate(kept) if kept else np.zeros((0, len(FEATURES)))
 
 

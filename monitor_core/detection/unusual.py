@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monitor_core.detection.scorer import SLOW
+from monitor_core.detection.votes import SLOW
 from monitor_core.frame import BoolArray, FloatArray
 from monitor_core.scores import Scores
 

@@ -22,7 +22,8 @@ from monitor_core.alerting.delivery import Delivery
 from monitor_core.detection.alert_budget import Budget
 from monitor_core.detection.incident_policy import Rules
 from monitor_core.detection.model_registry import ModelRegistry
-from monitor_core.detection.scorer import Scorer, distance_of
+from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.votes import distance_of
 from monitor_core.service.clock import Clock, SystemClock
 from monitor_core.service.collecting import Collector, Source
 from monitor_core.service.counters import Counters

@@ -10,8 +10,9 @@ import numpy as np
 from monitor_core.detection import alert_budget, explanation
 from monitor_core.detection.alert_budget import BudgetState, Sample
 from monitor_core.detection.detectors.robust_z import score_of
-from monitor_core.detection.scorer import Scorer, distance_of
+from monitor_core.detection.scorer import Scorer
 from monitor_core.detection.unusual import Bar, is_unusual
+from monitor_core.detection.votes import distance_of
 from monitor_core.frame import BoolArray, FloatArray, Frame, make_frame
 from monitor_core.incidents import Incident
 from monitor_core.scores import DETECTORS, IN_WORDS, Scores

@@ -16,8 +16,9 @@ from monitor_core.detection import alert_budget, explanation, incident_policy
 from monitor_core.detection.alert_budget import Budget, BudgetState, Sample
 from monitor_core.detection.incident_policy import OPENED, PolicyState, Rules, Transition
 from monitor_core.detection.label_rules import LabelRules, culprits
-from monitor_core.detection.scorer import HISTORY_ROWS, Scorer, distance_of
+from monitor_core.detection.scorer import HISTORY_ROWS, Scorer
 from monitor_core.detection.unusual import Bar, is_slow
+from monitor_core.detection.votes import distance_of
 from monitor_core.frame import HISTORY_AGE_MS, BoolArray, Frame, IntArray, last_of_each_instant, rounds
 from monitor_core.incidents import Evidence, Incident, Kind, Reason, Severity
 from monitor_core.labels import Labelled
@@ -173,10 +174,11 @@ class Judge:
         """
         hosts = policy.rows(batch.frame.hosts)
         breach = np.logical_or.reduce(batch.scores.breach, axis=1)
+        slow = is_slow(batch.scores.by_detector, self.rules.alarm_score)
         counted = np.zeros(len(batch.frame), dtype=np.bool_)
         for part in rounds(batch.frame.code[rows]):
             at = rows[part]
-            unusual, lasts = self._unusual(batch, at, breach[at], spending)
+            unusual, lasts = self._unusual(batch, at, slow[at], breach[at], spending)
             moves, mask = incident_policy.decide(
                 policy,
                 self.rules,
@@ -195,19 +197,18 @@ class Judge:
         return np.flatnonzero(counted)
 
     def _unusual(
-        self, batch: Batch, at: IntArray, breach: BoolArray, spending: BudgetState | None
+        self, batch: Batch, at: IntArray, slow: BoolArray, breach: BoolArray, spending: BudgetState | None
     ) -> tuple[BoolArray, BoolArray | None]:
         """[n] over the host's threshold, or in the slow channel's way; and for long enough (None: not known)."""
         frame, time, distance = batch.frame, batch.frame.time[at], batch.scores.distance[at]
-        slow = is_slow(batch.scores.by_detector[at], self.rules.alarm_score)
         counting = self.spending if spending is None else spending
         rows, limited = counting.rows(frame.hosts)[frame.code[at]], ~frame.simulated[frame.code[at]]
-        # before it is watched: a sample may move its host's threshold
-        bar = batch.unusual_from[at] = alert_budget.unusual_from(counting, self.budget, rows, time, limited)
         if spending is None:
+            bar = batch.unusual_from[at] = alert_budget.unusual_from(counting, self.budget, rows, time, limited)
             return slow | (distance >= bar), None
         sample = Sample(rows, time, distance, slow | breach, limited)
         watched = alert_budget.watch(counting, self.budget, sample)
+        batch.unusual_from[at] = watched.unusual_from
         return slow | watched.over, watched.lasts
 
     def _batch(self, frame: Frame, scores: Scores, arrived: IntArray) -> Batch:

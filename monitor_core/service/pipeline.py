@@ -17,7 +17,7 @@ from itertools import groupby
 
 import numpy as np
 
-from monitor_core.detection.scorer import FOREST
+from monitor_core.detection.votes import FOREST
 from monitor_core.frame import Frame, IntArray, concat
 from monitor_core.incidents import Incident
 from monitor_core.labels import Label

@@ -7,7 +7,8 @@ from benchmarks.bench_adapter import Level
 from monitor_core.detection import multiscale
 from monitor_core.detection.detectors import neighbours
 from monitor_core.detection.minute_history import MinuteHistory, minute_means
-from monitor_core.detection.scorer import NEIGHBOURS, ROBUST_Z, Scorer, distance_of
+from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.votes import NEIGHBOURS, ROBUST_Z, distance_of
 from monitor_core.frame import concat, make_frame
 from monitor_core.metrics import CATALOGUE_TABLE, METRICS
 from tests.builders import T0, steady

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from monitor_core.detection import explanation
-from monitor_core.detection.scorer import STUCK, Scorer
+from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.votes import STUCK
 from monitor_core.frame import make_frame
 from monitor_core.metrics import METRICS
 from tests.builders import steady

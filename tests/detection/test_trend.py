@@ -6,7 +6,8 @@ import pytest
 from monitor_core.detection import explanation
 from monitor_core.detection.buckets import BUCKET_MS, WINDOW
 from monitor_core.detection.detectors import trend
-from monitor_core.detection.scorer import TREND, Scorer
+from monitor_core.detection.scorer import Scorer
+from monitor_core.detection.votes import TREND
 from monitor_core.frame import concat
 from monitor_core.incidents import Reason
 from monitor_core.metrics import CATALOGUE_TABLE, METRICS
