@@ -21,6 +21,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 ACCEPT_SECONDS = 30.0
 HISTORY_ROWS_PER_FRAME = 6_000
+PAST_MS = 3_000  # of the hours before the last one: finer steps would keep a core busy for minutes
 
 
 class Source(Protocol):
@@ -73,19 +74,20 @@ class Collector:
     def _bring_past(self, source: HasPast) -> None:
         now = self._clock.now_ms()
         try:
-            self._bring(source, now - HOUR_MS, now)
+            self._bring(source, now - HOUR_MS, now, self._interval_ms)
             self._ready.set()
+            apart = max(self._interval_ms, PAST_MS)
             for step in range(1, 24):
-                self._bring(source, now - (step + 1) * HOUR_MS, now - step * HOUR_MS)
+                self._bring(source, now - (step + 1) * HOUR_MS, now - step * HOUR_MS, apart)
                 self.progress = step / 23
         except Exception:  # the live ticks go on; the health page shows how far the past came
             log.exception("the simulated past could not be brought in")
         finally:
             self._ready.set()
 
-    def _bring(self, source: HasPast, start: int, stop: int) -> None:
+    def _bring(self, source: HasPast, start: int, stop: int, interval_ms: int) -> None:
         """Frame by frame, each only when the last one is scored, so that live ticks get their turn in between."""
-        for whole in source.history(start, stop, self._interval_ms):
+        for whole in source.history(start, stop, interval_ms):
             for first in range(0, len(whole), HISTORY_ROWS_PER_FRAME):
                 rows = slice(first, first + HISTORY_ROWS_PER_FRAME)
                 part = Frame(whole.time[rows], whole.hosts, whole.code[rows], whole.values[rows], whole.simulated)
