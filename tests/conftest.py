@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,8 +31,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     def start_it(sources: Any = (), **changes: Any) -> Service:
         while running:
             running.pop().stop()
-        quiet = {"simulated_hosts": 0, "collect_this_host": False, "train_at_hour": -1, "host_name": "me"}
-        service = build(Settings(**(quiet | {"data_dir": tmp_path / "data"} | changes)), sources)
+        service = built(tmp_path / "data", sources, **changes)
         running.append(service)
         service.start()
         return service
@@ -39,6 +39,44 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     yield start_it
     while running:
         running.pop().stop()
+
+
+def built(data_dir: Path, sources: Any = (), **changes: Any) -> Service:
+    quiet = {"simulated_hosts": 0, "collect_this_host": False, "train_at_hour": -1, "host_name": "me"}
+    return build(Settings(**(quiet | {"data_dir": data_dir} | changes)), sources)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Service], object]], Path]:
+    """Data folders of services that did something, once in a module, and stopped."""
+    folders: dict[Callable[[Service], object], Path] = {}
+
+    def folder_of(do: Callable[[Service], object]) -> Path:
+        if do not in folders:
+            folder = tmp_path_factory.mktemp("lived") / "data"
+            service = built(folder)
+            service.start()
+            try:
+                do(service)
+            finally:
+                service.stop()
+            folders[do] = folder
+        return folders[do]
+
+    return folder_of
+
+
+@pytest.fixture
+def start_after(
+    start: Callable[..., Service], lived: Callable[..., Path], tmp_path: Path
+) -> Callable[[Callable[[Service], object]], Service]:
+    """Starts a service of which a copy of its data says that it did this."""
+
+    def start_it(do: Callable[[Service], object]) -> Service:
+        shutil.copytree(lived(do), tmp_path / "data")
+        return start()
+
+    return start_it
 
 
 @pytest.fixture

@@ -80,7 +80,8 @@ class Product:
             self._process.wait()
 
 
-@pytest.fixture(scope="module")
+# one for all modules that have none of their own: a day of six hosts is brought in only once
+@pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     tonight = str((time.gmtime().tm_hour + 12) % 24)  # not while a test looks
     running = Product(tmp_path_factory.mktemp("product"), SAMPLE_INTERVAL_SECONDS="1", TRAIN_AT_HOUR=tonight)

@@ -20,12 +20,14 @@ def past(service, days=4, host="web-1", simulated=False):
     settled(service)
 
 
-@pytest.fixture
-def taught(start):
-    service = start()
+def learn(service):
     past(service)
     train(service)
-    return service
+
+
+@pytest.fixture
+def taught(start_after):
+    return start_after(learn)
 
 
 def train(service):

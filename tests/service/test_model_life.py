@@ -37,17 +37,48 @@ def busy_past(service, host="web-1", n=1_500):
     settled(service)
 
 
-def test_the_first_version_speaks_at_once_and_is_compared_with_nothing(client, service):
+def quiet_hour(service):
     quiet_past(service, "web-1", n=1_200)
+
+
+def one_version(service):
+    quiet_hour(service)
+    train(service)
+
+
+def two_versions(service):
+    one_version(service)
+    train(service)
+
+
+def one_speaks_and_one_waits(service):
+    """To a forest that saw no spread at all nearly everything is rare."""
+    busy_past(service)
+    train(service)
+    calm = np.random.default_rng(0).normal(0, 0.02, (1_000, len(FEATURES)))
+    nervous = training.fit(calm)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "fit", lambda *_, **__: nervous)
+        assert train(service).promotion is Promotion.OPENS_MORE
+
+
+@pytest.fixture
+def waiting(start_after):
+    return start_after(one_speaks_and_one_waits)
+
+
+def test_the_first_version_speaks_at_once_and_is_compared_with_nothing(start_after):
+    service = start_after(quiet_hour)
+    client = client_of(service)
     assert train(service, "first").promotion is Promotion.FIRST
     seen = client.get("/api/v1/models").json()
     assert (seen["champion"]["version"], seen["challenger"], seen["predecessor"]) == (1, None, None)
     assert client.get("/api/v1/models/1").json()["comparison"] is None
 
 
-def test_a_version_that_is_no_worse_takes_over_by_itself(client, service):
-    quiet_past(service, "web-1", n=1_200)
-    train(service)
+def test_a_version_that_is_no_worse_takes_over_by_itself(start_after):
+    service = start_after(one_version)
+    client = client_of(service)
     assert train(service).promotion is Promotion.NO_WORSE
     seen = client.get("/api/v1/models").json()
     assert (seen["active"], seen["predecessor"]) == (2, 1)
@@ -56,22 +87,8 @@ def test_a_version_that_is_no_worse_takes_over_by_itself(client, service):
     assert 1_150 <= compared["samples"] <= 1_200
 
 
-@pytest.fixture
-def waiting(client, service, monkeypatch):
-    """Version 1 speaks; 2 waits: to a forest that saw no spread at all nearly everything is rare."""
-    busy_past(service)
-    train(service)
-    calm = np.random.default_rng(0).normal(0, 0.02, (1_000, len(FEATURES)))
-    nervous = training.fit(calm)
-    monkeypatch.setattr(training, "fit", lambda *_, **__: nervous)
-    job = train(service)
-    monkeypatch.undo()
-    return job
-
-
-def test_a_version_that_would_open_more_waits_for_a_person(client, service, waiting):
-    assert waiting.promotion is Promotion.OPENS_MORE
-    seen = client.get("/api/v1/models").json()
+def test_a_version_that_would_open_more_waits_for_a_person(waiting):
+    seen = client_of(waiting).get("/api/v1/models").json()
     assert (seen["active"], seen["challenger"]["version"]) == (1, 2)
     compared = seen["challenger"]["comparison"]
     more, total = compared["more"], compared["more_total"]
@@ -84,7 +101,8 @@ def test_a_version_that_would_open_more_waits_for_a_person(client, service, wait
     assert all(item["start"] <= item["stop"] and item["metric"] and item["peak_score"] >= 0.75 for item in more)
 
 
-def test_the_champion_keeps_speaking_until_the_challenger_is_promoted(client, service, waiting):
+def test_the_champion_keeps_speaking_until_the_challenger_is_promoted(waiting):
+    client = client_of(waiting)
     assert client.post("/predict?dry_run=true", json=JITTERY).json()["model_version"] == 1
     assert client.post("/api/v1/models/2/promote").json() == {"active": 2}
     assert client.post("/predict?dry_run=true", json=JITTERY).json()["model_version"] == 2
@@ -92,14 +110,16 @@ def test_the_champion_keeps_speaking_until_the_challenger_is_promoted(client, se
     assert (seen["challenger"], seen["champion"]["how"], seen["predecessor"]) == (None, BY_HAND, 1)
 
 
-def test_a_challenger_that_is_dismissed_waits_no_longer_and_may_still_be_activated(client, service, waiting):
+def test_a_challenger_that_is_dismissed_waits_no_longer_and_may_still_be_activated(waiting):
+    client = client_of(waiting)
     assert client.post("/api/v1/models/2/keep").json() == {"active": 1}
     assert client.get("/api/v1/models").json()["challenger"] is None
     assert client.post("/api/v1/models/2/keep").status_code == 409
     assert client.post("/api/v1/models/2/activate").json() == {"active": 2}
 
 
-def test_roll_back_lets_the_version_before_speak_and_says_since_when(client, service, waiting):
+def test_roll_back_lets_the_version_before_speak_and_says_since_when(waiting):
+    client = client_of(waiting)
     assert client.post("/api/v1/models/rollback").status_code == 409
     client.post("/api/v1/models/2/promote")
     assert client.post("/api/v1/models/rollback").json() == {"active": 1}
@@ -109,15 +129,15 @@ def test_roll_back_lets_the_version_before_speak_and_says_since_when(client, ser
     assert client.post("/api/v1/models/rollback").status_code == 409
 
 
-def test_who_waits_and_who_speaks_survive_a_restart(start, service, waiting):
+def test_who_waits_and_who_speaks_survive_a_restart(start, waiting):
     again = start()
     assert (again.learning.active, again.learning.life.challenger) == (1, 2)
     assert again.learning.life.history()[0].version == 1
 
 
-def test_somebody_may_always_be_asked(client, service):
-    quiet_past(service, "web-1", n=1_200)
-    train(service)
+def test_somebody_may_always_be_asked(start_after):
+    service = start_after(one_version)
+    client = client_of(service)
     assert client.post("/api/v1/models/train?promote=ask").status_code == 202
     service.learning.wait(60)
     assert service.learning.job.promotion is Promotion.ASKED
@@ -125,19 +145,17 @@ def test_somebody_may_always_be_asked(client, service):
     assert client.post("/api/v1/models/train?promote=perhaps").status_code == 422
 
 
-def test_a_version_that_cannot_be_compared_waits(client, service):
-    quiet_past(service, "web-1", n=1_200)
-    train(service)
+def test_a_version_that_cannot_be_compared_waits(start_after):
+    service = start_after(one_version)
+    client = client_of(service)
     (service.settings.data_dir / "models" / "v0001" / "forest.npz").write_bytes(b"")
     assert train(service).promotion is Promotion.NOT_COMPARED
     seen = client.get("/api/v1/models").json()
     assert (seen["active"], seen["challenger"]["why"]) == (1, "kept: it could not be compared")
 
 
-def test_what_a_person_chose_meanwhile_is_not_overruled(service):
-    quiet_past(service, "web-1", n=1_200)
-    train(service)
-    train(service)
+def test_what_a_person_chose_meanwhile_is_not_overruled(start_after):
+    service = start_after(two_versions)
     replayed = replaying.replay
 
     def choose_meanwhile(*args):
@@ -150,23 +168,21 @@ def test_what_a_person_chose_meanwhile_is_not_overruled(service):
     assert (service.learning.active, service.learning.life.challenger) == (1, 3)
 
 
-def test_labelled_incidents_are_counted_as_found_or_missed(client, service):
-    busy_past(service)
+def test_labelled_incidents_are_counted_as_found_or_missed(waiting):
     now = now_ms()
-    service.learning.comparing._labelled = lambda start, stop: [
+    waiting.learning.comparing._labelled = lambda start, stop: [
         ("web-1", now - 60_000, now, "real"),
         ("other", start, stop, "real"),
     ]
-    train(service)
-    train(service)
-    compared = client.get("/api/v1/models/2").json()["comparison"]
+    train(waiting)
+    compared = client_of(waiting).get("/api/v1/models/3").json()["comparison"]
     assert compared["labelled"]["real"] == 1
-    assert sum(compared["labelled"].values()) == 1 + len(service.state.incidents(0, now))
+    assert sum(compared["labelled"].values()) == 1 + len(waiting.state.incidents(0, now))
 
 
-def test_what_is_excluded_is_not_learned_from(client, service):
-    quiet_past(service, "web-1", n=1_200)
-    train(service)
+def test_what_is_excluded_is_not_learned_from(start_after):
+    service = start_after(one_version)
+    client = client_of(service)
     body = {"host": None, "start": "-30m", "stop": "-1m", "why": "migration"}
     made = client.post("/api/v1/models/excluded", json=body)
     assert made.status_code == 201
@@ -194,16 +210,16 @@ def test_a_span_of_one_host_leaves_the_others_alone(service):
     assert excluded.spans(["a", "b"]) == {"a": [(30, 39), (10, 19)], "b": [(30, 39)]}
 
 
-def test_damaged_files_change_nothing_about_who_speaks(start, service, waiting):
-    """A hundred times through the service; the registry's own test does it a thousand times."""
-    folder = service.settings.data_dir / "models" / "v0002"
+def test_damaged_files_change_nothing_about_who_speaks(start, waiting):
+    """Forty times through the service; the registry's own test does it a thousand times."""
+    folder = waiting.settings.data_dir / "models" / "v0002"
     lots = random.Random(5)
-    for i in range(100):
+    for i in range(40):
         path = folder / ("forest.npz" if i % 2 else "manifest.json")
         whole = path.read_bytes()
         path.write_bytes(damaged(whole, lots))
-        assert client_of(service).post("/api/v1/models/2/promote").status_code == 409
-        assert service.learning.active == 1
+        assert client_of(waiting).post("/api/v1/models/2/promote").status_code == 409
+        assert waiting.learning.active == 1
         path.write_bytes(whole)
     (folder.parent / "v0001" / "forest.npz").write_bytes(b"")
     again = start()
@@ -211,20 +227,16 @@ def test_damaged_files_change_nothing_about_who_speaks(start, service, waiting):
     assert again.learning.damaged
 
 
-def test_after_the_champion_is_damaged_the_one_before_speaks(start, service):
-    quiet_past(service, "web-1", n=1_200)
-    for _ in range(2):
-        train(service)
+def test_after_the_champion_is_damaged_the_one_before_speaks(start, start_after):
+    service = start_after(two_versions)
     (service.settings.data_dir / "models" / "v0002" / "forest.npz").write_bytes(b"")
     again = start()
     assert again.learning.active == 1
     assert again.learning.life.champion.version == 1
 
 
-def test_the_last_twenty_versions_the_one_that_speaks_and_the_one_before_are_kept(service):
-    quiet_past(service, "web-1", n=1_200)
-    train(service)
-    train(service)
+def test_the_last_twenty_versions_the_one_that_speaks_and_the_one_before_are_kept(start_after):
+    service = start_after(two_versions)
     registry = service.learning._registry
     info, forest = registry.load(1)
     for version in range(3, 27):
@@ -234,9 +246,9 @@ def test_the_last_twenty_versions_the_one_that_speaks_and_the_one_before_are_kep
     assert service.learning.registered() == [1, 2, *range(7, 27)]
 
 
-def test_drift_is_told_once_there_are_votes_enough(client, service, start):
-    quiet_past(service, "web-1", n=1_200)
-    train(service)
+def test_drift_is_told_once_there_are_votes_enough(start_after, start):
+    service = start_after(one_version)
+    client = client_of(service)
     assert client.get("/api/v1/models").json()["drift"]["verdict"].startswith("too early")
     rng = np.random.default_rng(4)
     values = np.round(30 + rng.normal(0, 1, (1_000, 4)), 1)
@@ -268,7 +280,7 @@ def test_a_replay_reaches_back_as_far_as_it_may_have_samples():
 
 
 def test_training_rests_while_samples_wait_and_ends_all_the_same(service):
-    quiet_past(service, "web-1", n=1_200)
+    quiet_past(service, "web-1", n=600)
     service.pipeline._unscored = 1  # as under steady load: there is always something that waits
     began = time.monotonic()
     train(service)

@@ -39,7 +39,7 @@ def test_similar_incidents_are_counted_and_named(start):
     assert client_of(service).get("/api/v1/incidents/999/label/preview").status_code == 404
 
 
-def bursts(service, days=8, a_day=6):
+def bursts(service, days=5, a_day=6):
     """A host at a sample a minute that bursts so often that its budget asks for more than the default."""
     rng = np.random.default_rng(3)
     n = days * 1_440

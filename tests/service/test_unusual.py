@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor_core.detection.detectors.robust_z import score_of
-from monitor_core.detection.scorer import distance_of
+from monitor_core.detection.votes import distance_of
 from monitor_core.frame import make_frame
 from monitor_core.incidents import Kind
 from tests.conftest import client_of, settled
@@ -24,10 +24,8 @@ def past(service, hours=4.0, simulated=False, until_ms=None):
 
 
 @pytest.fixture
-def known(start):
-    service = start()
-    past(service)
-    return service
+def known(start_after):
+    return start_after(past)
 
 
 def asks_for(service, threshold):

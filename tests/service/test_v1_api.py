@@ -74,7 +74,7 @@ def test_the_log_of_incidents_comes_as_csv(client, service):
 
 
 def test_retraining_on_shifted_history_scores_otherwise_and_the_old_version_scores_as_before(client, service):
-    quiet_past(service, "web-1", n=1_200)
+    quiet_past(service, "web-1", n=600)
     others = {"host": "web-1", "memory": 30.0, "disk": 30.0, "disk_io": 30.0}
 
     def ask():  # two forests may give one sample the same three decimals, but not ten samples
@@ -90,9 +90,9 @@ def test_retraining_on_shifted_history_scores_otherwise_and_the_old_version_scor
     train()
     first = ask()
     shifted = make_frame(
-        [now_ms() - i * 3_000 for i in range(1_300)],
-        ["web-2"] * 1_300,
-        [[60 + i % 25, 30, 30, 30] for i in range(1_300)],
+        [now_ms() - i * 3_000 for i in range(700)],
+        ["web-2"] * 700,
+        [[60 + i % 25, 30, 30, 30] for i in range(700)],
     )
     service.pipeline.accept(shifted.take(slice(None, None, -1))).result(5)
     settled(service)
@@ -106,7 +106,7 @@ def test_retraining_on_shifted_history_scores_otherwise_and_the_old_version_scor
 
 def test_the_active_version_speaks_again_after_a_restart(start):
     service = start()
-    quiet_past(service, "web-1", n=1_200)
+    quiet_past(service, "web-1", n=600)
     for _ in range(2):
         service.learning.start("by hand")
         service.learning.wait(30)
@@ -115,7 +115,7 @@ def test_the_active_version_speaks_again_after_a_restart(start):
 
 
 def test_only_one_training_runs_at_a_time(client, service):
-    quiet_past(service, "web-1", n=1_200)
+    quiet_past(service, "web-1", n=600)
     answers = [client.post("/api/v1/models/train").status_code for _ in range(5)]
     service.learning.wait(30)
     assert answers[0] == 202
