@@ -1,10 +1,12 @@
 """What a person sees and does: the keyboard keeps its place, a tap shows what it chose, a login says what it wants."""
 
 import pytest
+import requests
 
 from tests.browser.conftest import WAIT_MS
 
 pytestmark = pytest.mark.browser
+ROWS = 12  # more than a phone shows
 HELD = "document.activeElement.textContent"
 
 
@@ -19,12 +21,21 @@ def test_the_keyboard_keeps_its_place_in_a_table_that_is_drawn_again(page, produ
     page.wait_for_selector("h1:has-text('web-2')")
 
 
-def test_on_a_phone_a_tap_in_the_log_shows_the_incident(browser, product):
+@pytest.mark.parametrize("row", ["last", "first"])
+def test_on_a_phone_a_tap_in_the_log_shows_the_incident(browser, product, row):
+    """From its top, also when the end of the one that was shown is still on the screen."""
+    hosts = [f"over-{i}" for i in range(ROWS)]
+    body = {"host": hosts, "cpu": [97] * ROWS, "memory": [40] * ROWS, "disk": [50] * ROWS}
+    requests.post(f"{product.url}/ingest", json=body, timeout=10).raise_for_status()
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.goto(f"{product.url}/incidents")
     page.wait_for_selector(".sim-side .sim-timeline", timeout=WAIT_MS)
-    page.locator(".sim-log tbody tr").last.click()
+    page.wait_for_selector(f".sim-log tbody tr >> nth={ROWS - 1}", timeout=WAIT_MS)
+    if row == "first":
+        seen = "document.querySelector('.sim-side').getBoundingClientRect().bottom"
+        page.evaluate(f"document.querySelector('.stMain').scrollTop += {seen} - 300")
+    getattr(page.locator(".sim-log tbody tr"), row).click()
     page.wait_for_function("document.querySelector('.sim-side').getBoundingClientRect().top >= 0")
     assert page.evaluate("document.querySelector('.sim-side').getBoundingClientRect().top") < 400
     context.close()

@@ -172,9 +172,10 @@ class Incidents {
     this.app.remember({ incident: String(id) });
     this.drawLog();
     await this.drawDetail();
-    // on a phone it stands above the log that was tapped
     const { top, bottom } = this.detail.getBoundingClientRect();
-    if (bottom < 100 || top > window.innerHeight - 100) this.detail.scrollIntoView({ block: "start" });
+    // on a phone it stands above the log that was tapped, and is read from its top
+    const above = bottom <= this.log.getBoundingClientRect().top;
+    if (bottom < 100 || (above && top < 0) || top > window.innerHeight - 100) this.detail.scrollIntoView({ block: "start" });
   }
 
   async drawDetail() {
