@@ -71,10 +71,12 @@ class Incidents {
     if (this.state) query.set("state", this.state);
     if (this.host) query.set("host", this.host);
     if (this.label) query.set("label", this.label);
+    const asked = this.filters();
     this.csv.href = `/api/v1/incidents.csv?${query}`;
     this.anomalies.href = `/anomalies?format=csv&since=${start}${this.host ? `&host=${encodeURIComponent(this.host)}` : ""}`;
     try {
       const [found, labels] = await Promise.all([get(`/api/v1/incidents?${query}`), get("/api/v1/labels")]);
+      if (asked !== this.filters()) return; // the answer to what was chosen since is on its way
       [this.rows, this.labels] = [found.incidents, labels];
     } catch (error) {
       if (!this.rows) this.log.replaceChildren(nothing(error.message));
@@ -90,6 +92,10 @@ class Incidents {
     this.drawLog();
     this.drawTally();
     await this.drawDetail();
+  }
+
+  filters() {
+    return [this.range, this.state, this.host, this.label].join(" ");
   }
 
   drawTally() {
@@ -180,9 +186,11 @@ class Incidents {
 
   async drawDetail() {
     if (!this.chosen) return show(this.detail, null, () => []);
+    const asked = this.chosen;
     let incident;
     try {
-      incident = await get(`/api/v1/incidents/${this.chosen}`);
+      incident = await get(`/api/v1/incidents/${asked}`);
+      if (asked !== this.chosen) return null; // another one was chosen since, or none
     } catch (error) {
       return show(this.detail, error.message, () => card(null, null, nothing(error.message, link(this.app, "incidents", {}, "All incidents"))));
     }
