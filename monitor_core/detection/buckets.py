@@ -67,11 +67,11 @@ class BucketArrays(HostArrays):
         for scale, length in enumerate(BUCKET_MS):
             place = time // length
             over = np.flatnonzero(self.open_id[rows, scale] != place)
-            if not len(over):
-                self._add(scale, rows, value)
-                return
-            ended, mean = self._close(scale, rows[over], place[over])
+            closed = self._close(scale, rows[over], place[over]) if len(over) else None
             self._add(scale, rows, value)
+            if closed is None:
+                return
+            ended, mean = closed
             known = ended >= 0
             rows, value, ended, place = rows[over][known], mean[known], ended[known], place[over][known]
             if not len(rows):

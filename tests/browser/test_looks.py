@@ -69,3 +69,23 @@ def test_a_filter_takes_away_the_incident_that_is_not_among_what_it_shows(page, 
     page.wait_for_function("!location.search.includes('incident=')")
     page.select_option("select[aria-label='label']", "")
     page.wait_for_selector(".sim-side .sim-timeline")
+
+
+def test_an_answer_that_comes_late_does_not_bring_back_what_a_filter_took_away(page, product):
+    page.goto(f"{product.url}/incidents")
+    page.wait_for_selector(".sim-side .sim-timeline")
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/api/v1/incidents/*", hold)
+    page.locator(".sim-log tbody tr").last.click()
+    page.select_option("select[aria-label='label']", "never")
+    page.wait_for_selector("text=None that fits what was chosen above.")
+    page.wait_for_selector(".sim-side .sim-timeline", state="detached")
+    assert held
+    with page.expect_response("**/api/v1/incidents/*"):
+        held[0].continue_()
+    page.wait_for_timeout(500)
+    assert page.locator(".sim-side .sim-timeline").count() == 0
