@@ -93,8 +93,12 @@ def test_an_incident_marked_as_real_leaves_the_budget_as_it_was(taught):
     (incident,) = client.get("/api/v1/incidents?host=web-1&state=open").json()["incidents"]
     spent = int(taught.judge.spending.sent[row].sum())
     assert spent > free
+    told = client.get("/api/v1/hosts/web-1/budget").json()
+    assert (told["spent"], told["counted"], told["left"]) == (1, 1.0, 0)
     client.put(f"/api/v1/incidents/{incident['id']}/label", json={"label": "real"})
     assert int(taught.judge.spending.sent[row].sum()) < spent - 20
+    told = client.get("/api/v1/hosts/web-1/budget").json()
+    assert (told["spent"], told["counted"], told["left"]) == (0, 0, 1)
     client.delete(f"/api/v1/incidents/{incident['id']}/label")
     assert int(taught.judge.spending.sent[row].sum()) >= spent
 
