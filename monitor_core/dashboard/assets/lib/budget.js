@@ -40,8 +40,8 @@ function axis(threshold) {
 export function budgetCard(budget, now) {
   if (!budget?.limited || !budget.curve.length) return null;
   const allowed = `${plural(budget.per_week, "alert")} a week`;
-  const less = budget.spent - budget.counted >= 0.05 ? ` that ${budget.spent === 1 ? "counts" : "count"} as ${number(budget.counted)} because ${budget.spent === 1 ? "it went" : "some went"} far` : "";
-  const used = `${plural(budget.spent, "alert")} in the last 7 days${less}, ${budget.left > 0 ? number(budget.left) : "none"} left.`;
+  const less = budget.spent - budget.counted >= 0.1 ? `, counted as ${budget.counted.toFixed(1)} because ${budget.spent === 1 ? "it" : "some"} went far` : "";
+  const used = `${plural(budget.spent, "alert")} in the last 7 days${less}; ${budget.left > 0 ? number(budget.left) : "none"} left.`;
   const said = budget.knows
     ? `An incident opens now from a score of ${scoreText(budget.unusual_from)} on: ${budget.unusual_from > budget.threshold ? "more than usual, because the last hour was restless" : "the lowest that keeps within the budget"}.`
     : `An incident opens from a score of ${scoreText(budget.unusual_from)} on; the host's own threshold follows in ${lasted(Math.max(0, budget.knows_from - now))}.`;
