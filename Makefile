@@ -13,7 +13,7 @@ run: .venv/ready ## the whole product on http://127.0.0.1:8000
 	$(BIN)/streamlit run app.py
 
 test: .venv/ready-dev ## all tests, a few minutes
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not crash"
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not browser and not crash"
 	$(BIN)/python -m pytest -m "browser or crash"
 
 check: .venv/ready-dev ## format, lint, types, imports, sizes
