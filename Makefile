@@ -14,7 +14,7 @@ run: .venv/ready ## the whole product on http://127.0.0.1:8000
 
 test: .venv/ready-dev ## all tests, a few minutes
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not browser and not crash"
-	$(BIN)/python -m pytest -m "browser or crash"
+	$(BIN)/python -m pytest -m "browser or crash" tests/crash tests/browser
 
 check: .venv/ready-dev ## format, lint, types, imports, sizes
 	$(BIN)/ruff format --check .

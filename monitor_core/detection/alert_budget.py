@@ -44,9 +44,9 @@ STRETCHES, STRETCH_MS = 12, 300_000
 FALLS_BELOW, FALLS_BEYOND = 1.6, 0.864
 PRIOR = np.exp(-(THRESHOLDS - DAILY) / np.where(THRESHOLDS < DAILY, FALLS_BELOW, FALLS_BEYOND))
 LONGEST_WINDOW = 32
-# An alert counts whole up to here, and less the farther it goes; no day is let off more than so many alerts.
-FAR_FROM, FAR, LET_OFF = 5.0, 9.5, 0.6
-MOST_LET_OFF, HUNDREDTHS = 2.0, 100
+# Up to five scales an alert counts whole, then up to so many hundredths less; no day is let off more than two alerts.
+FAR_FROM, FAR, LET_OFF, HUNDREDTHS = 5.0, 9.5, 60, 100
+MOST_SENT, MOST_LET_OFF = 255, 200
 NEW_DAYS, KNOWN_DAYS, COUNTS_WHEN_NEW = 1.0, 7.0, 0.25
 
 
@@ -183,7 +183,8 @@ def forgive(state: BudgetState, row: int, opened_at: int, distance: float, by: i
     if len(slot):
         news = np.array([[distance - STALE * STALE_FROM]])  # after a quiet hour
         alerts = -by * (news >= THRESHOLDS)
-        _change(state, np.array([row]), slot[:1], alerts, alerts * _let_off(news))
+        _change(state.sent, np.array([row]), slot[:1], alerts, MOST_SENT)
+        _change(state.let_off, np.array([row]), slot[:1], alerts * _let_off(news), MOST_LET_OFF)
         state.decided_at[row] = NEVER
 
 
@@ -264,8 +265,12 @@ def _count(
     tells = counted & (first | (x > told + WORSE) & ~rises)
     state.above_at[hosts] = np.where(above, at, state.above_at[hosts])
     reached = np.where(tells, x, np.where(rises, np.maximum(told, x), told))
-    farther = _let_off(reached) - np.where(first, 0, _let_off(told))
-    _add(state, hosts, at[:, 0] // DAY_MS, tells & (first | (x < FAR)), farther * (tells | counted & rises))
+    slot = _add(state, hosts, at[:, 0] // DAY_MS, tells & (first | (x < FAR)))
+    far = np.flatnonzero(x[:, 0] > FAR_FROM)
+    if len(far):
+        before = np.where(first[far], 0, _let_off(told[far]))
+        farther = (_let_off(reached[far]) - before) * (tells | counted & rises)[far]
+        _change(state.let_off, hosts[far], slot[far], farther, MOST_LET_OFF)
     state.told[hosts] = reached
     state.told_at[hosts] = np.where(tells, at, told_at)
 
@@ -273,24 +278,24 @@ def _count(
 def _let_off(distance: npt.NDArray[np.floating]) -> IntArray:
     """How much less an alert counts that went so far, hundredths of an alert."""
     share = np.clip((distance - FAR_FROM) / (FAR - FAR_FROM), 0.0, 1.0)
-    found: IntArray = np.rint(HUNDREDTHS * LET_OFF * share).astype(np.int64)
+    found: IntArray = np.rint(LET_OFF * share).astype(np.int64)
     return found
 
 
-def _add(state: BudgetState, hosts: IntArray, day: IntArray, tells: BoolArray, let_off: IntArray) -> None:
+def _add(state: BudgetState, hosts: IntArray, day: IntArray, tells: BoolArray) -> IntArray:
+    """Count alerts of this day; returns its slots."""
     slot = day % DAYS
     stale = state.day[hosts, slot] != day
     state.sent[hosts[stale], slot[stale]] = 0
     state.let_off[hosts[stale], slot[stale]] = 0
     state.day[hosts, slot] = day
-    _change(state, hosts, slot, tells.astype(np.int64), let_off)
+    counts = state.sent[hosts, slot]
+    state.sent[hosts, slot] = counts + (tells & (counts < MOST_SENT))
+    return slot
 
 
-def _change(state: BudgetState, hosts: IntArray, slot: IntArray, alerts: IntArray, let_off: IntArray) -> None:
-    """Add to, or take from, what is counted of those days."""
-    state.sent[hosts, slot] = np.clip(state.sent[hosts, slot] + alerts, 0, 255)
-    most = int(MOST_LET_OFF * HUNDREDTHS)
-    state.let_off[hosts, slot] = np.clip(state.let_off[hosts, slot] + let_off, 0, most)
+def _change(counts: npt.NDArray[np.uint8], rows: IntArray, slot: IntArray, by: IntArray, most: int) -> None:
+    counts[rows, slot] = np.clip(counts[rows, slot] + by, 0, most)
 
 
 def _take_back(state: BudgetState, rows: IntArray, time: IntArray) -> None:
@@ -298,7 +303,8 @@ def _take_back(state: BudgetState, rows: IntArray, time: IntArray) -> None:
     lately = time[:, None] - state.told_at[rows] <= TURNS_OUT_MS
     slot = time // DAY_MS % DAYS
     alerts = -1 * (lately & (state.day[rows, slot] == time // DAY_MS)[:, None])
-    _change(state, rows, slot, alerts, alerts * _let_off(state.told[rows]))
+    _change(state.sent, rows, slot, alerts, MOST_SENT)
+    _change(state.let_off, rows, slot, alerts * _let_off(state.told[rows]), MOST_LET_OFF)
     # no alert is taken back twice
     state.told_at[rows] = np.where(lately, time[:, None] - TURNS_OUT_MS - 1, state.told_at[rows])
 
