@@ -20,7 +20,7 @@ from monitor_core.dashboard.navigation import navigation
 from monitor_core.service.api import build_api, is_api_path
 from monitor_core.service.bootstrap import Service, build
 from monitor_core.service.gateway import Gateway, build_gateway_api
-from monitor_core.service.server import CANNOT_START, Served, log_plainly, running
+from monitor_core.service.server import CANNOT_START, Served, log_plainly, running, share_memory
 from monitor_core.settings import Settings, load_settings_or_exit
 from simulator.fleet import simulated_source
 
@@ -73,6 +73,7 @@ if runtime.exists():
 else:
     settings = load_settings_or_exit()
     log_plainly(settings.log_level)
+    share_memory()
     served, api = build_served(settings)
     # a pages/ folder would switch Streamlit's older way on: deep links would then run a page without this file
     PagesManager.uses_pages_directory = False

@@ -19,7 +19,7 @@ from monitor_core.service import copying, evaluating, recordings
 from monitor_core.service import evaluation_table as table
 from monitor_core.service.api import build_api
 from monitor_core.service.bootstrap import STORES, Service, build, stores
-from monitor_core.service.server import CANNOT_START, log_plainly, running
+from monitor_core.service.server import CANNOT_START, log_plainly, running, share_memory
 from monitor_core.settings import load_settings_or_exit
 from monitor_core.sources.labelled_csv import NotReadable
 from monitor_core.sources.timestamps import parse_time
@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     settings = load_settings_or_exit()
     log_plainly(settings.log_level)
+    share_memory()
     try:
         service = build(settings)
     except CANNOT_START as error:

@@ -38,7 +38,7 @@ class HostArrays:
                 self.names.append(name)
         first = next(iter(self.columns))
         if len(self.names) > len(getattr(self, first)):
-            self._grow(max(16, 2 * len(self.names)))
+            self._grow(max(16, len(self.names) + len(self.names) // 4))
         return np.fromiter((self._index[name] for name in names), dtype=np.int64, count=len(names))
 
     def find(self, name: str) -> int | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,9 @@ LONGEST_WINDOW = 32
 # Up to five scales an alert counts whole, then up to so many hundredths less; no day is let off more than two alerts.
 FAR_FROM, FAR, LET_OFF, HUNDREDTHS = 5.0, 9.5, 60, 100
 MOST_SENT, MOST_LET_OFF = 255, 200
+NEAR = int(
+    np.searchsorted(THRESHOLDS, FAR)
+)  # levels; on the others each alert has gone far, so their number says it all
 NEW_DAYS, KNOWN_DAYS, COUNTS_WHEN_NEW = 1.0, 7.0, 0.25
 
 
@@ -75,8 +78,8 @@ class BudgetState(HostArrays):
     """What the rule remembers of every host. Level arrays are about `THRESHOLDS`.
 
     `above_at` [levels] last sample at or above each, ms UTC; `told` the distance at the last alert, `told_at` when;
-    `sent` [days, levels] alerts that it would have sent on day `day`, `let_off` how much less they count because they
-    went far, hundredths of an alert; `highest` of an hour's distances by `stretch` of
+    `sent` [days, levels] alerts that it would have sent on day `day`, `let_off` [days, NEAR] how much less they count
+    because they went far, hundredths of an alert; `highest` of an hour's distances by `stretch` of
     5 min; `lately` the last distances, `seen` how many; `threshold` in scales (NaN: not known yet), `decided_at`;
     `began` the first sample, `last_time` the newest; `outside`: a limit or the slow channel speaks.
     """
@@ -86,7 +89,7 @@ class BudgetState(HostArrays):
         "told": ((LEVELS,), np.float32, -np.inf),
         "told_at": ((LEVELS,), np.int64, NEVER),
         "sent": ((DAYS, LEVELS), np.uint8, 0),
-        "let_off": ((DAYS, LEVELS), np.uint8, 0),
+        "let_off": ((DAYS, NEAR), np.uint8, 0),
         "day": ((DAYS,), np.int32, -1),
         "highest": ((STRETCHES,), np.float32, -np.inf),
         "stretch": ((STRETCHES,), np.int32, -1),
@@ -184,7 +187,7 @@ def forgive(state: BudgetState, row: int, opened_at: int, distance: float, by: i
         news = np.array([[distance - STALE * STALE_FROM]])  # after a quiet hour
         alerts = -by * (news >= THRESHOLDS)
         _change(state.sent, np.array([row]), slot[:1], alerts, MOST_SENT)
-        _change(state.let_off, np.array([row]), slot[:1], alerts * _let_off(news), MOST_LET_OFF)
+        _change(state.let_off, np.array([row]), slot[:1], (alerts * _let_off(news))[:, :NEAR], MOST_LET_OFF)
         state.decided_at[row] = NEVER
 
 
@@ -199,7 +202,7 @@ def threshold_if(state: BudgetState, budget: Budget, row: int, opened_at: int, d
 
 def rates(state: BudgetState, budget: Budget, row: int) -> FloatArray:
     """[levels] alerts a day that each of `THRESHOLDS` would send on this host: the trade-off to choose from."""
-    found: FloatArray = _rates(state, budget, np.array([row]), state.last_time[[row]], state.sent[[row]])[0]
+    found: FloatArray = _rates(state, budget, np.array([row]), state.last_time[[row]])[0]
     return found
 
 
@@ -207,8 +210,9 @@ def spent(state: BudgetState, budget: Budget, row: int, days: int) -> Spent:
     """By this host in its last `days`, at the threshold in use."""
     level = np.searchsorted(THRESHOLDS, thresholds(state, budget, np.array([row]), np.array([True]))[0] - 1e-9)
     recent, level = state.day[row] > state.last_time[row] // DAY_MS - days, min(level, LEVELS - 1)
-    sent, counted = (each[recent, level].sum() for each in (state.sent[row], _counted(state, np.array([row]))[0]))
-    return Spent(int(sent), float(counted))
+    alerts = int(state.sent[row, recent, level].sum())
+    less = _all_let_off(state, np.array([row]))[0, recent, level].sum() / HUNDREDTHS
+    return Spent(alerts, max(alerts - float(less), 0.0))
 
 
 def _stale(state: BudgetState, rows: IntArray, time: IntArray) -> FloatArray:
@@ -268,8 +272,8 @@ def _count(
     slot = _add(state, hosts, at[:, 0] // DAY_MS, tells & (first | (x < FAR)))
     far = np.flatnonzero(x[:, 0] > FAR_FROM)
     if len(far):
-        before = np.where(first[far], 0, _let_off(told[far]))
-        farther = (_let_off(reached[far]) - before) * (tells | counted & rises)[far]
+        before = np.where(first[far, :NEAR], 0, _let_off(told[far, :NEAR]))
+        farther = (_let_off(reached[far, :NEAR]) - before) * (tells | counted & rises)[far, :NEAR]
         _change(state.let_off, hosts[far], slot[far], farther, MOST_LET_OFF)
     state.told[hosts] = reached
     state.told_at[hosts] = np.where(tells, at, told_at)
@@ -304,7 +308,7 @@ def _take_back(state: BudgetState, rows: IntArray, time: IntArray) -> None:
     slot = time // DAY_MS % DAYS
     alerts = -1 * (lately & (state.day[rows, slot] == time // DAY_MS)[:, None])
     _change(state.sent, rows, slot, alerts, MOST_SENT)
-    _change(state.let_off, rows, slot, alerts * _let_off(state.told[rows]), MOST_LET_OFF)
+    _change(state.let_off, rows, slot, (alerts * _let_off(state.told[rows]))[:, :NEAR], MOST_LET_OFF)
     # no alert is taken back twice
     state.told_at[rows] = np.where(lately, time[:, None] - TURNS_OUT_MS - 1, state.told_at[rows])
 
@@ -314,7 +318,7 @@ def _decide(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray) 
     hosts = rows[due]
     if not len(hosts):
         return
-    good = _rates(state, budget, hosts, time[due], _counted(state, hosts)) <= budget.tolerated
+    good = _rates(state, budget, hosts, time[due], _all_let_off(state, hosts)) <= budget.tolerated
     # the lowest threshold that is good with all above it
     run = np.logical_and.accumulate(good[:, ::-1], axis=1).sum(axis=1)
     lowest = LEVELS - run
@@ -322,18 +326,24 @@ def _decide(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray) 
     state.decided_at[hosts] = time[due]
 
 
-def _counted(state: BudgetState, rows: IntArray) -> FloatArray:
-    """[n, days, levels] what the alerts count as."""
-    found: FloatArray = np.maximum(state.sent[rows] - state.let_off[rows] / HUNDREDTHS, 0.0)
+def _all_let_off(state: BudgetState, rows: IntArray) -> npt.NDArray[np.uint8]:
+    """[n, days, levels] hundredths; bytes only, because every three hours all hosts are asked at once."""
+    enough = np.minimum(state.sent[rows], -(-MOST_LET_OFF // LET_OFF))
+    found: npt.NDArray[np.uint8] = np.minimum(enough * np.uint8(LET_OFF), np.uint8(MOST_LET_OFF))
+    found[..., :NEAR] = state.let_off[rows]
     return found
 
 
-def _rates(state: BudgetState, budget: Budget, rows: IntArray, time: IntArray, sent: npt.NDArray[Any]) -> FloatArray:
-    """[n, levels] alerts a day, of those `sent` [n, days, levels]."""
+def _rates(
+    state: BudgetState, budget: Budget, rows: IntArray, time: IntArray, let_off: npt.NDArray[np.uint8] | None = None
+) -> FloatArray:
+    """[n, levels] alerts a day; with `let_off` [n, days, levels] what they count as."""
     today, began = (time // DAY_MS)[:, None], state.began[rows] / DAY_MS
     recent = (state.day[rows] > today - DAYS) & (state.day[rows] >= 0)
     share, _ = _counts_as(state.day[rows] - began[:, None])
-    counts = np.einsum("nd,ndl->nl", recent * share, sent)
+    counts = np.einsum("nd,ndl->nl", recent * share, state.sent[rows])
+    if let_off is not None:
+        counts = np.maximum(counts - np.einsum("nd,ndl->nl", recent * share, let_off) / HUNDREDTHS, 0.0)
     age = time / DAY_MS - began
     days = (_counts_as(age)[1] - _counts_as(np.maximum(age - DAYS, 0.0))[1])[:, None]
     weight = 1.0 / budget.alerts_per_day

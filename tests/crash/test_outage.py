@@ -74,6 +74,8 @@ def test_half_an_hour_without_the_database_loses_nothing(tmp_path):
         grown = rss_mb(service) - before
         service.kill()
         service.start()
+        # a start has much in its hands; what grows while the database is away is asked for
+        wait_until(lambda: store_of(service)["backlog_samples"] == acknowledged - BEFORE * PER_POST, 120)
         before = rss_mb(service)
         acknowledged += sum(post(service, body) for body in bodies[len(bodies) // 2 :])
         wait_until(lambda: store_of(service)["backlog_samples"] == acknowledged - BEFORE * PER_POST, 120)
