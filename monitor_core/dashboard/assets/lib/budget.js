@@ -18,7 +18,7 @@ const down = (rate) => HEIGHT - 2 - (Math.log(Math.min(Math.max(rate, LEAST), MO
 
 /** Alerts a week over the threshold, the scale of the alerts logarithmic; a line at what is allowed and one in use. */
 function curve(budget) {
-  const text = `At a threshold of ${scoreText(budget.threshold)} and above this host stays within ${number(budget.per_week)} a week.`;
+  const text = `At a threshold of ${scoreText(budget.threshold)} and above this host stays within ${number(budget.per_week)} a week, as alerts count.`;
   const drawn = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", class: "sim-budget", role: "img", "aria-label": text });
   const points = budget.curve.filter((point) => point.score >= 0.3).map((point) => `${across(point.score).toFixed(1)},${down(point.per_week).toFixed(1)}`);
   drawn.append(
